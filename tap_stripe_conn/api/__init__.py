@@ -1,0 +1,1 @@
+"""HTTP to Stripe; knows nothing of Singer."""

@@ -1,0 +1,1 @@
+"""What Stripe offers: generated data and a short file of hand-written facts."""

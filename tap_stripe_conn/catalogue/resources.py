@@ -1,0 +1,144 @@
+"""What Stripe can list, as data: one `Resource` a stream, read from the generated catalogue.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ApiMode: TypeAlias = Literal["v1", "v2"]
+CreatedFilter: TypeAlias = Literal["range", "rfc3339", "rfc3339_flat", "after_before"]
+"""How a list is narrowed to a span of creation time.
+
+* `range`: `created[gte]`, `created[lt]` … in Unix seconds (v1)
+* `after_before`: `created_after`, `created_before` in Unix seconds (v1 payment records)
+* `rfc3339`: `created[gte]`, `created[lt]` … as RFC 3339 (v2)
+* `rfc3339_flat`: `created_gte`, `created_lt` … as RFC 3339 (v2 product catalog imports)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """Where a child's rows hang: it is listed once for each row of its parent."""
+
+    stream: str
+    """Name of the parent's stream, always a top-level list."""
+
+    column: str
+    """Column of the child's rows that holds the parent's id (`invoice`)."""
+
+    param: str
+    """Stripe's name for the parent's id, in the child's path or query (`invoice`, `id`)."""
+
+    location: Literal["path", "query"]
+    """Where `param` goes."""
+
+    embedded: str | None = None
+    """Dotted field of the parent's row that holds the first page of this list (`lines`)."""
+
+    embedded_by_expand: bool = False
+    """Whether `embedded` is only there when the parent's list is asked to expand it."""
+
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """Values that a parent's row must have to have children (`automatic: true`)."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Further required query parameters: name -> field of the parent's row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A stream's place in Stripe's API."""
+
+    name: str
+    """The stream's name: plural, snake case, from the path."""
+
+    path: str
+    """`/v1/invoices/{invoice}/lines`; braces only around `parent.param`."""
+
+    api_mode: ApiMode
+
+    singleton: bool = False
+    """Whether `path` answers with the one row itself instead of a list."""
+
+    schema: str
+    """Stem of the JSON Schema file in `schemas/`."""
+
+    objects: tuple[str, ...]
+    """Values that a row's `object` may have; more than one where Stripe mixes kinds."""
+
+    primary_key: tuple[str, ...]
+
+    created_filter: CreatedFilter | None = None
+
+    created_field: str | None = None
+    """Property with a row's creation time, where it has one (`created`, `date`)."""
+
+    cursor: Literal["starting_after", "next_page_url"] | None = None
+    """How the next page is asked for; None where one answer holds everything."""
+
+    page_size: int | None = None
+    """The largest `limit` that Stripe takes; None where there is no such parameter."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Constant query parameters, without which Stripe hides rows (`status: all`)."""
+
+    expand: tuple[str, ...] = ()
+    """Fields of a row that only come when asked for (`tiers`), v1's `expand[]`."""
+
+    parent: Parent | None = None
+
+    event_types: tuple[str, ...] = ()
+    """Types of `/v1/events` (v1) or `/v2/core/events` (v2) that tell of changes to a row."""
+
+    secrets: tuple[str, ...] = ()
+    """Top-level properties that are dropped, because they are secrets (`client_secret`)."""
+
+    secret_holders: tuple[str, ...] = ()
+    """Top-level properties in which a secret may be nested (`last_payment_error`)."""
+
+    description: str = ""
+    """One sentence on what a row is."""
+
+    @property
+    def incremental(self) -> bool:
+        """Whether new rows can be asked for by their creation time."""
+        return self.created_filter is not None and self.created_field is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Everything that one version of Stripe's API offers as streams."""
+
+    api_version: str
+    """The `Stripe-Version` that the schemas describe (`2026-10-28.endive`)."""
+
+    secret_keys: frozenset[str]
+    """Names of properties that are secret wherever they stand."""
+
+    resources: Mapping[str, Resource]
+    """By stream name, in alphabetical order."""
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """Read the generated catalogue; cached, and cheap (a few milliseconds)."""
+    document = json.loads(files(__package__).joinpath("catalogue.json").read_bytes())
+    resources = (_resource(entry) for entry in document["streams"])
+    return Catalogue(
+        api_version=document["api_version"],
+        secret_keys=frozenset(document["secret_keys"]),
+        resources={resource.name: resource for resource in resources},
+    )
+
+
+def _resource(entry: Mapping[str, Any]) -> Resource:
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    if parent := values.get("parent"):
+        values["parent"] = Parent(**parent)
+    return Resource(**values)

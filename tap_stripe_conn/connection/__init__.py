@@ -1,0 +1,1 @@
+"""Who we are to Stripe: credentials and the connection test."""

@@ -1,0 +1,1 @@
+"""What the tap extracts: few classes, configured by a resource."""

@@ -1,0 +1,1 @@
+"""Development tools: build the catalogue, run the quickstart."""
