@@ -1,0 +1,266 @@
+"""What the source of Stripe's SDK does not tell, each with where it comes from.
+
+`python -m tools.catalogue` reads these and writes them into catalogue.json; the tap reads only that.
+"Docstring" is one in the `stripe` package 16.1.0; "API reference" is docs.stripe.com/api.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# --- Which endpoints are streams ---------------------------------------------------------------
+
+LEFT_OUT: Mapping[str, str] = {
+    "/v1/apps/secrets": "holds secrets, and is listed one scope at a time",
+    "/v1/billing/meters/{id}/event_summaries": "needs a customer and a time window beside the meter",
+    "/v1/credit_notes/preview/lines": "a preview of what could be, no data",
+    "/v1/sources/{source}/source_transactions": "sources cannot be listed",
+    "/v1/tax/calculations/{calculation}/line_items": "tax calculations cannot be listed",
+    "/v1/tax/locations": "is listed one type at a time, and the types are not documented as complete",
+    "/v1/tax/transactions/{transaction}/line_items": "tax transactions cannot be listed",
+}
+"""Lists that are no streams: path -> why."""
+
+SINGLETONS: Mapping[str, str] = {
+    "account": "/v1/account",
+    "balance": "/v1/balance",
+    "balance_settings": "/v1/balance_settings",
+    "tax_settings": "/v1/tax/settings",
+}
+"""Streams of one row: name -> path, which answers with the row itself."""
+
+NAMES: Mapping[str, str] = {
+    "/v1/credit_notes/{credit_note}/lines": "credit_note_line_items",
+    "/v1/invoiceitems": "invoice_items",
+    "/v1/invoices/{invoice}/lines": "invoice_line_items",
+    # Only there with a test key.
+    "/v1/test_helpers/test_clocks": "test_clocks",
+}
+"""Streams whose name is not simply their path: path -> name."""
+
+SCHEMA_NAMES: Mapping[tuple[str, ...], str] = {
+    ("bank_account", "card"): "external_account",
+    ("account", "bank_account", "card", "source"): "payment_source",
+}
+"""Stripe's own names for lists that mix kinds of objects: the kinds -> the schema's name."""
+
+# --- Keys and parents --------------------------------------------------------------------------
+
+COMPOSITE_KEYS: frozenset[str] = frozenset(
+    {
+        # A capability's id is its name (`card_payments`).
+        "account_capabilities",
+        # Ids of line items and owners are only promised to be unique in their list.
+        "checkout_session_line_items",
+        "credit_note_line_items",
+        "financial_connections_account_owners",
+        "invoice_line_items",
+        "payment_intent_amount_details_line_items",
+        "payment_link_line_items",
+        "quote_computed_upfront_line_items",
+        "quote_line_items",
+        # The same object is listed under several parents.
+        "entitlements_active_entitlements",
+        "payout_balance_transactions",
+        "product_features",
+    }
+)
+"""Child streams with the key (parent's column, `id`) instead of `id`."""
+
+QUERY_PARENTS: Mapping[str, str] = {
+    "entitlements_active_entitlements": "customers",
+    "financial_connections_transactions": "financial_connections_accounts",
+    "issuing_tokens": "issuing_cards",
+    "payment_attempt_records": "payment_records",
+    "radar_value_list_items": "radar_value_lists",
+    "setup_attempts": "setup_intents",
+    "subscription_items": "subscriptions",
+    "treasury_credit_reversals": "treasury_financial_accounts",
+    "treasury_debit_reversals": "treasury_financial_accounts",
+    "treasury_inbound_transfers": "treasury_financial_accounts",
+    "treasury_outbound_payments": "treasury_financial_accounts",
+    "treasury_outbound_transfers": "treasury_financial_accounts",
+    "treasury_received_credits": "treasury_financial_accounts",
+    "treasury_received_debits": "treasury_financial_accounts",
+    "treasury_transaction_entries": "treasury_financial_accounts",
+    "treasury_transactions": "treasury_financial_accounts",
+}
+"""Child streams whose one required query parameter takes a parent's id: stream -> parent."""
+
+PARENT_COLUMNS: Mapping[str, str] = {
+    "application_fee_refunds": "fee",  # Stripe's own field
+    "checkout_session_line_items": "checkout_session",
+    "payment_intent_amount_details_line_items": "payment_intent",
+    "transfer_reversals": "transfer",  # Stripe's own field
+    "v2_core_account_persons": "account",  # Stripe's own field
+}
+"""Child streams whose column for the parent's id is not named like the parameter for it."""
+
+PARENT_PARAMS: Mapping[str, Mapping[str, str]] = {
+    # Docstring of AccountOwnerListParams: "The ID of the ownership object to fetch owners from."
+    "financial_connections_account_owners": {"ownership": "ownership"},
+}
+"""Further required query parameters: stream -> parameter -> field of the parent's row."""
+
+EMBEDDED: Mapping[str, str] = {
+    "account_external_accounts": "external_accounts",
+    "application_fee_refunds": "refunds",
+    "credit_note_line_items": "lines",
+    "invoice_line_items": "lines",
+    "radar_value_list_items": "list_items",
+    "subscription_items": "items",
+    "transfer_reversals": "reversals",
+}
+"""Child streams whose first page comes in the parent's row: stream -> field.
+
+API reference of each parent: none of these is marked expandable. An account's `external_accounts` are
+left out for accounts that the platform does not control; those are asked for one by one.
+"""
+
+EMBEDDED_BY_EXPAND: Mapping[str, str] = {
+    "checkout_session_line_items": "line_items",
+    "customer_sources": "sources",
+    "customer_tax_ids": "tax_ids",
+    "payment_link_line_items": "line_items",
+    "quote_computed_upfront_line_items": "computed.upfront.line_items",
+    "quote_line_items": "line_items",
+}
+"""The same, for fields that only come when the parent's list is asked to expand them.
+
+API reference: marked expandable on each parent; `customer.sources` and `customer.tax_ids` since API
+version 2020-08-27. Docstrings of the list methods: "there is an includable line_items property
+containing the first handful of those items".
+"""
+
+# --- What a list shows -------------------------------------------------------------------------
+
+CREATED_FIELDS: Mapping[str, str] = {
+    # Docstring of InvoiceItem.date: "Time at which the object was created."
+    "invoice_items": "date",
+}
+"""Streams whose rows name their creation time otherwise than `created`."""
+
+V2_PAGE_SIZE = 20
+"""The `limit` for API v2 lists whose docstring names no maximum; larger ones have been refused."""
+
+PARAMS: Mapping[str, Mapping[str, str]] = {
+    # Docstring of SubscriptionListParams.status: "If no value is supplied, all subscriptions that
+    # have not been canceled are returned."
+    "subscriptions": {"status": "all"},
+    # Docstring of EventDestinationListParams.include: "Include the normally redacted
+    # `webhook_endpoint.url` in each returned destination."
+    "v2_core_event_destinations": {"include[0]": "webhook_endpoint.url"},
+    # Docstring of FinancialAccountListParams.statuses: "If omitted, closed FinancialAccounts are not
+    # returned." `storage.deposit_insurance_eligibility` is the only field of its `include`.
+    "v2_money_management_financial_accounts": {
+        "include[0]": "storage.deposit_insurance_eligibility",
+        "statuses[0]": "closed",
+        "statuses[1]": "open",
+        "statuses[2]": "pending",
+    },
+}
+"""Constant query parameters, without which Stripe hides rows or fields. API v2 indexes its arrays."""
+
+HIDDEN: Mapping[str, str] = {
+    "customers": "customers of a test clock",
+    "payment_methods": "payment methods of the type `custom`",
+    "prices": "inline prices, which belong to one subscription, invoice or checkout session",
+    "quotes": "quotes of a test clock",
+    "reviews": "closed reviews",
+    "subscription_schedules": "schedules for customers of a test clock",
+    "subscriptions": "subscriptions of a test clock",
+    "tax_ids": "tax IDs of customers, which `customer_tax_ids` has",
+    "v2_core_accounts": "closed accounts, and parts of an account that only retrieving one includes",
+}
+"""Rows that Stripe's lists leave out, whatever is asked: stream -> what. From the docstrings of the
+lists and their parameters."""
+
+EXPAND: Mapping[str, tuple[str, ...]] = {
+    # API reference, each marked expandable; `tiers` since API version 2020-08-27.
+    "coupons": ("applies_to", "currency_options"),
+    "customers": ("tax",),
+    "plans": ("tiers",),
+    "prices": ("currency_options", "tiers"),
+    "promotion_codes": ("restrictions.currency_options",),
+    "shipping_rates": ("fixed_amount.currency_options",),
+}
+"""Fields that come only when asked for, belong to the row alone and cost Stripe little.
+
+Not asked for: what is a stream of its own (`charge.refunds`, `customer.subscriptions`,
+`file.links`, `invoice.payments`), what needs a permission of its own (`customer.cash_balance`,
+`treasury.financial_account.features`), and secrets (`issuing.card.number`, `.cvc`).
+"""
+
+# --- Secrets -----------------------------------------------------------------------------------
+
+SECRET_KEYS: frozenset[str] = frozenset(
+    {
+        # Docstrings: "It should not be stored, logged, or exposed to anyone".
+        "client_secret",
+        # Klarna's session on a source, for the customer's browser only.
+        "client_token",
+        # Docstrings of terminal.Configuration.Wifi: "Password for connecting to the WiFi network".
+        "password",
+        "private_key_file_password",
+        # Docstring of v2 EventDestination.WebhookEndpoint: "used to verify Stripe signatures".
+        "signing_secret",
+    }
+)
+"""Properties that are secret wherever they stand."""
+
+SECRETS: Mapping[str, tuple[str, ...]] = {
+    # Docstring: "Don't store it, log it, send it in emails or expose it to anyone".
+    "identity.verification_session": ("url",),
+    # Docstrings: "full unredacted card number"; only come from retrieving a card and expanding.
+    "issuing.card": ("cvc", "number"),
+    # Docstring: "The endpoint's secret, used to generate webhook signatures."
+    "webhook_endpoint": ("secret",),
+}
+"""Properties that are secret in one object: object -> properties."""
+
+# --- Events ------------------------------------------------------------------------------------
+
+EVENT_OBJECTS: Mapping[str, tuple[str, ...]] = {
+    "account.application": ("application",),
+    "account.external_account": ("bank_account", "card"),
+    "billing_portal.session": ("billing_portal.session",),
+    "customer.source": ("bank_account", "card", "source"),
+    "entitlements.active_entitlement_summary": ("entitlements.active_entitlement_summary",),
+    "financial_connections.authorization": ("financial_connections.authorization",),
+    "reserve.hold": ("reserve.hold",),
+    "reserve.plan": ("reserve.plan",),
+    "reserve.release": ("reserve.release",),
+    "source.transaction": ("source_transaction",),
+    "v2.core.account_link": ("v2.core.account_link",),
+}
+"""Events whose object the SDK does not tell: prefix of the type -> names of the object.
+
+From the list of types in the API reference, which says of each what `data.object` is.
+"""
+
+EVENT_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "account_external_accounts": ("account.external_account.",),
+    "customer_sources": ("customer.source.", "source."),
+}
+"""Streams of bank accounts and cards, which hang under accounts and customers alike: stream ->
+beginnings of the only event types that are about its rows."""
+
+EVENTS_WITHOUT_STREAM: Mapping[str, str] = {
+    "application": "an app or platform, which the API does not return",
+    "billing_portal.session": "cannot be listed",
+    "cash_balance": "part of a customer",
+    "discount": "part of a customer, subscription or invoice",
+    "entitlements.active_entitlement_summary": "a summary of a customer's entitlements",
+    "financial_connections.authorization": "cannot be listed",
+    "mandate": "cannot be listed",
+    "reserve.hold": "cannot be listed",
+    "reserve.plan": "cannot be listed",
+    "reserve.release": "cannot be listed",
+    "source_transaction": "cannot be listed without its source",
+    "v2.core.account_link": "cannot be listed",
+    "v2.money_management.recipient_verification": "cannot be listed",
+}
+"""Objects that events tell of and no stream has: object -> why."""

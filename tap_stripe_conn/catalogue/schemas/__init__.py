@@ -1,0 +1,1 @@
+"""One JSON Schema for each API object, written by `python -m tools.catalogue`."""

@@ -1,0 +1,159 @@
+"""The generated files, as text by their path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tap_stripe_conn.catalogue import overrides
+from tools.catalogue.attributes import Anything, Attribute, Map, attributes
+from tools.catalogue.endpoints import endpoints
+from tools.catalogue.schemas import SchemaBuilder
+from tools.catalogue.sdk import Sdk, UnresolvedNameError
+from tools.catalogue.secrets import SecretFinder
+from tools.catalogue.streams import Streams, schema_name
+from tools.catalogue.timestamps import Timestamps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tap_stripe_conn.catalogue.resources import Resource
+
+CATALOGUE = Path("tap_stripe_conn/catalogue/catalogue.json")
+NOTICE = Path("tap_stripe_conn/catalogue/NOTICE")
+SCHEMAS = Path("tap_stripe_conn/catalogue/schemas")
+TABLE = Path("docs/streams.md")
+
+# Thin events carry these in the classes of their types; the class of the list has none of them.
+_EVENT_PAYLOAD = (
+    Attribute("data", Map(Anything()), "Additional data about the event."),
+    Attribute("related_object", Map(Anything()), "The object that the event tells of."),
+)
+_EXTRA_PROPERTIES = {"v2.core.event": _EVENT_PAYLOAD}
+
+
+def documents() -> dict[Path, str]:
+    """Everything that is generated: path from the root of the repository -> content.
+
+    Raises:
+        UnreviewedTimestampError: A property may be a time, and nobody has decided.
+        UnresolvedNameError: A name, parent or event leads nowhere.
+        UnknownAnnotationError: The SDK describes a property in a new way.
+        SchemaConflictError: Kinds of objects in one list disagree.
+    """
+    sdk = Sdk()
+    timestamps = Timestamps.load()
+    secrets = SecretFinder(sdk)
+    streams = Streams(sdk, endpoints(sdk), timestamps, secrets)
+    timestamps.review(
+        {
+            str(cls.object_name): attributes(sdk, cls)
+            for endpoint in streams.endpoints.values()
+            for cls in endpoint.classes
+        }
+    )
+    resources = streams.resources()
+    _review_events(streams, resources)
+    builder = SchemaBuilder(sdk, timestamps, secrets)
+    found = {
+        CATALOGUE: _json(_catalogue(sdk, resources)),
+        NOTICE: _notice(sdk),
+        TABLE: _table(sdk, resources),
+    }
+    for endpoint in streams.endpoints.values():
+        name = schema_name(endpoint)
+        schema = builder.build(endpoint.classes, _EXTRA_PROPERTIES.get(name, ()))
+        found[SCHEMAS / f"{name}.json"] = _json(schema)
+    return found
+
+
+def _review_events(streams: Streams, resources: Iterable[Resource]) -> None:
+    listed = {name for resource in resources for name in resource.objects}
+    told = {name for objects in streams.event_objects.values() for name in objects}
+    unknown = sorted(told - listed - overrides.EVENTS_WITHOUT_STREAM.keys())
+    if unknown:
+        msg = f"Events tell of {unknown}, which no stream has: say why in EVENTS_WITHOUT_STREAM."
+        raise UnresolvedNameError(msg)
+
+
+def _catalogue(sdk: Sdk, resources: Iterable[Resource]) -> Mapping[str, Any]:
+    return {
+        "api_version": sdk.api_version,
+        "sdk_version": sdk.version,
+        "secret_keys": sorted(overrides.SECRET_KEYS),
+        "streams": [_without_defaults(resource) for resource in resources],
+    }
+
+
+def _without_defaults(value: Any) -> dict[str, Any]:  # noqa: ANN401  # any dataclass
+    found = {}
+    for field in fields(value):
+        content = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if content != default:
+            found[field.name] = _without_defaults(content) if is_dataclass(content) else content
+    return found
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _notice(sdk: Sdk) -> str:
+    return (
+        "The descriptions in catalogue.json and schemas/ are taken from docstrings of the Python\n"
+        f"package `stripe` {sdk.version}, which is under the MIT License:\n\n{sdk.licence}"
+    )
+
+
+def _table(sdk: Sdk, resources: list[Resource]) -> str:
+    rows = [
+        f"| `{resource.name}` | `{resource.path}` | {_code(resource.primary_key)} "
+        f"| {_way(resource)} | {_code([resource.parent.stream] if resource.parent else [])} |"
+        for resource in resources
+    ]
+    hidden = [f"| `{name}` | {what} |" for name, what in overrides.HIDDEN.items()]
+    left_out = [f"| `{path}` | {why} |" for path, why in overrides.LEFT_OUT.items()]
+    return "\n".join(
+        [
+            "# Streams",
+            "",
+            f"{len(resources)} streams, in the shape that Stripe's API version `{sdk.api_version}`"
+            " gives them.",
+            "`python -m tools.catalogue` writes this page.",
+            "",
+            "*Incremental* streams ask Stripe for new rows by their creation time; *full* ones are"
+            " read whole in each run.",
+            "A stream with a parent is listed once for each row of its parent, and its rows carry"
+            " the parent's id.",
+            "",
+            "| stream | Stripe's path | key | read | parent |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "## What Stripe does not list",
+            "",
+            "Rows that these lists leave out, whatever is asked:",
+            "",
+            "| stream | left out |",
+            "|---|---|",
+            *hidden,
+            "",
+            "Lists that are no streams:",
+            "",
+            "| Stripe's path | why |",
+            "|---|---|",
+            *left_out,
+            "",
+        ]
+    )
+
+
+def _way(resource: Resource) -> str:
+    return f"incremental by `{resource.created_field}`" if resource.incremental else "full"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
