@@ -1,0 +1,1 @@
+"""The quickstart: a Stripe, the tap, a loader and a PostgreSQL in one command."""
