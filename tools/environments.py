@@ -6,6 +6,7 @@ It needs a Python with pip and nothing else: no venv module, no root, no uv on t
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,9 @@ def uv_environ(environment: Path) -> dict[str, str]:
         "UV_PYTHON": sys.executable,
         "UV_PYTHON_DOWNLOADS": "never",
     }
+    # pip trusts the system's certificates where there are any, a company's own among them.
+    if any(Path(ssl.get_default_verify_paths().capath or os.devnull).glob("*")):
+        environ.setdefault("UV_SYSTEM_CERTS", "1")
     # Without a home of its own (a bare CI user) uv has no place for its cache.
     if not os.access(Path("~").expanduser(), os.W_OK):
         environ.setdefault("UV_CACHE_DIR", str(HOME / "cache"))

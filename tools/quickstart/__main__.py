@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,8 @@ def _loader_settings(database: Postgres, origin: Source) -> dict[str, object]:
 def _clean() -> int:
     for path in {HOME, _postgres_home()}:
         shutil.rmtree(path)
+    with suppress(OSError):  # another checkout has data there, or none ever had
+        ROOT_HOME.rmdir()
     print("quickstart: removed all that it made")
     return 0
 

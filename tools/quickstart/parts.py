@@ -86,5 +86,12 @@ def _start(command: list[str], environment: Path, logs: Path, name: str) -> subp
 def _finish(name: str, process: subprocess.Popen[bytes], logs: Path) -> None:
     if process.wait():
         log = logs / f"install-{name}.log"
-        msg = f"the {name} could not be installed: {last_line(log.read_text())} (see {where(log)})"
+        msg = f"the {name} could not be installed: {_reason(log.read_text())} (see {where(log)})"
         raise CommandError(msg)
+
+
+def _reason(output: str) -> str:
+    """Give uv's error with its innermost cause."""
+    lines = [line.strip() for line in output.splitlines()]
+    errors = [line for line in lines if line.startswith(("error:", "cause:"))]
+    return ", ".join(dict.fromkeys((errors[0], errors[-1]))) if errors else last_line(output)
