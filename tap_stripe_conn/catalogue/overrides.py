@@ -1,6 +1,6 @@
 """What the source of Stripe's SDK does not tell, each with where it comes from.
 
-`python -m tools.catalogue` reads these and writes them into catalogue.json; the tap reads only that.
+`python -m tools.catalogue` writes these into catalogue.json, and the tap reads only that.
 "Docstring" is one in the `stripe` package 16.1.0; "API reference" is docs.stripe.com/api.
 """
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 LEFT_OUT: Mapping[str, str] = {
     "/v1/apps/secrets": "holds secrets, and is listed one scope at a time",
-    "/v1/billing/meters/{id}/event_summaries": "needs a customer and a time window beside the meter",
+    "/v1/billing/meters/{id}/event_summaries": "needs a customer and a time window too",
     "/v1/credit_notes/preview/lines": "a preview of what could be, no data",
     "/v1/sources/{source}/source_transactions": "sources cannot be listed",
     "/v1/tax/calculations/{calculation}/line_items": "tax calculations cannot be listed",
-    "/v1/tax/locations": "is listed one type at a time, and the types are not documented as complete",
+    "/v1/tax/locations": "is listed one type at a time",
     "/v1/tax/transactions/{transaction}/line_items": "tax transactions cannot be listed",
 }
 """Lists that are no streams: path -> why."""
@@ -116,14 +116,15 @@ EMBEDDED: Mapping[str, str] = {
 }
 """Child streams whose first page comes in the parent's row: stream -> field.
 
-API reference of each parent: none of these is marked expandable. An account's `external_accounts` are
-left out for accounts that the platform does not control; those are asked for one by one.
+API reference of each parent: none of these is marked expandable. An account has its
+`external_accounts` only where the platform controls it; else they are asked for.
 """
 
 EMBEDDED_BY_EXPAND: Mapping[str, str] = {
     "checkout_session_line_items": "line_items",
     "customer_sources": "sources",
     "customer_tax_ids": "tax_ids",
+    "payment_intent_amount_details_line_items": "amount_details.line_items",
     "payment_link_line_items": "line_items",
     "quote_computed_upfront_line_items": "computed.upfront.line_items",
     "quote_line_items": "line_items",
@@ -134,6 +135,17 @@ API reference: marked expandable on each parent; `customer.sources` and `custome
 version 2020-08-27. Docstrings of the list methods: "there is an includable line_items property
 containing the first handful of those items".
 """
+
+# --- What a row is -----------------------------------------------------------------------------
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "account_external_accounts": "A bank account or card that a connected account is paid to.",
+    "apple_pay_domains": "A web domain registered for Apple Pay.",
+    "customer_sources": "A card, bank account or source that is attached to a customer.",
+    "payment_intent_amount_details_line_items": "A line item in a payment intent's amount details.",
+    "payout_balance_transactions": "A balance transaction that an automatic payout paid out.",
+}
+"""Streams whose object has no docstring, or one that tells of something else."""
 
 # --- What a list shows -------------------------------------------------------------------------
 
@@ -153,8 +165,8 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
     # Docstring of EventDestinationListParams.include: "Include the normally redacted
     # `webhook_endpoint.url` in each returned destination."
     "v2_core_event_destinations": {"include[0]": "webhook_endpoint.url"},
-    # Docstring of FinancialAccountListParams.statuses: "If omitted, closed FinancialAccounts are not
-    # returned." `storage.deposit_insurance_eligibility` is the only field of its `include`.
+    # Docstring of FinancialAccountListParams.statuses: "If omitted, closed FinancialAccounts are
+    # not returned." `storage.deposit_insurance_eligibility` is the only field of its `include`.
     "v2_money_management_financial_accounts": {
         "include[0]": "storage.deposit_insurance_eligibility",
         "statuses[0]": "closed",
@@ -162,10 +174,11 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
         "statuses[2]": "pending",
     },
 }
-"""Constant query parameters, without which Stripe hides rows or fields. API v2 indexes its arrays."""
+"""Constant query parameters, without which Stripe hides rows or fields; API v2 indexes arrays."""
 
 HIDDEN: Mapping[str, str] = {
     "customers": "customers of a test clock",
+    "events": "events older than 30 days",
     "payment_methods": "payment methods of the type `custom`",
     "prices": "inline prices, which belong to one subscription, invoice or checkout session",
     "quotes": "quotes of a test clock",
@@ -173,15 +186,19 @@ HIDDEN: Mapping[str, str] = {
     "subscription_schedules": "schedules for customers of a test clock",
     "subscriptions": "subscriptions of a test clock",
     "tax_ids": "tax IDs of customers, which `customer_tax_ids` has",
-    "v2_core_accounts": "closed accounts, and parts of an account that only retrieving one includes",
+    "v2_core_accounts": "closed accounts; and the parts that only retrieving an account includes",
+    "v2_core_events": "events older than 30 days",
 }
-"""Rows that Stripe's lists leave out, whatever is asked: stream -> what. From the docstrings of the
-lists and their parameters."""
+"""What Stripe's lists leave out, whatever constant is asked: stream -> what.
+
+From the docstrings of the lists and their parameters. That of prices says "your active prices", but
+inactive ones have been seen in answers without `active`.
+"""
 
 EXPAND: Mapping[str, tuple[str, ...]] = {
     # API reference, each marked expandable; `tiers` since API version 2020-08-27.
     "coupons": ("applies_to", "currency_options"),
-    "customers": ("tax",),
+    "customers": ("invoice_credit_balance", "tax"),
     "plans": ("tiers",),
     "prices": ("currency_options", "tiers"),
     "promotion_codes": ("restrictions.currency_options",),
@@ -198,10 +215,14 @@ Not asked for: what is a stream of its own (`charge.refunds`, `customer.subscrip
 
 SECRET_KEYS: frozenset[str] = frozenset(
     {
+        # Docstring of apps.Install: "The authorization code for an oauth app install."
+        "auth_code",
         # Docstrings: "It should not be stored, logged, or exposed to anyone".
         "client_secret",
         # Klarna's session on a source, for the customer's browser only.
         "client_token",
+        # Docstring of three_d_secure.Authentication: "Store this value securely".
+        "cryptogram",
         # Docstrings of terminal.Configuration.Wifi: "Password for connecting to the WiFi network".
         "password",
         "private_key_file_password",
@@ -216,7 +237,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "identity.verification_session": ("url",),
     # Docstrings: "full unredacted card number"; only come from retrieving a card and expanding.
     "issuing.card": ("cvc", "number"),
-    # Docstring: "The endpoint's secret, used to generate webhook signatures."
+    # Docstring: the secret "used to generate webhook signatures. Only returned at creation."
     "webhook_endpoint": ("secret",),
 }
 """Properties that are secret in one object: object -> properties."""

@@ -1,4 +1,4 @@
-"""What Stripe can list, as data: one `Resource` a stream, read from the generated catalogue.json."""
+"""What Stripe can list, as data: one `Resource` a stream, read from catalogue.json."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def load_catalogue() -> Catalogue:
 
 
 def _resource(entry: Mapping[str, Any]) -> Resource:
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
+    }
     if parent := values.get("parent"):
         values["parent"] = Parent(**parent)
     return Resource(**values)

@@ -1,13 +1,14 @@
-"""What an attribute of an SDK class says about a property of the API: its name, form and docstring."""
+"""The properties of an API object, as an SDK class describes them: name, form and docstring."""
 
 from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tools.catalogue.sdk import Sdk, SdkClass
 
@@ -87,15 +88,25 @@ _SCALARS = {
 _ENCODED_AS_STRING = frozenset({"decimal_string", "int64_string"})
 
 
-def attributes(sdk: Sdk, cls: SdkClass) -> dict[str, Attribute]:
+# Thin events have these in the class of each type; the class that the list returns has neither.
+EVENT_PAYLOAD = {
+    "data": Attribute("data", Map(Anything()), "Additional data about the event."),
+    "related_object": Attribute(
+        "related_object", Map(Anything()), "The object that the event tells of."
+    ),
+}
+
+
+@cache
+def attributes(sdk: Sdk, cls: SdkClass) -> Mapping[str, Attribute]:
     """The properties of a class by their name in the API, those of its bases included.
 
     Raises:
         UnknownAnnotationError: An annotation has a shape that is not known.
     """
-    found: dict[str, Attribute] = {}
+    found = dict(EVENT_PAYLOAD) if cls.object_name == "v2.core.event" else {}
     for base in cls.node.bases:
-        # A resource's other bases are generic (`ListableAPIResource["Charge"]`) and have no properties.
+        # A resource's other bases, like ListableAPIResource["Charge"], have no properties.
         if isinstance(base, ast.Name) and base.id not in _BASES_WITHOUT_PROPERTIES:
             found |= attributes(sdk, sdk.resolve(base.id, cls))
     names = cls.constants("_field_remappings")

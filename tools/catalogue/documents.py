@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tap_stripe_conn.catalogue import overrides
-from tools.catalogue.attributes import Anything, Attribute, Map, attributes
+from tools.catalogue.attributes import attributes
 from tools.catalogue.endpoints import endpoints
 from tools.catalogue.schemas import SchemaBuilder
 from tools.catalogue.sdk import Sdk, UnresolvedNameError
@@ -25,13 +25,6 @@ CATALOGUE = Path("tap_stripe_conn/catalogue/catalogue.json")
 NOTICE = Path("tap_stripe_conn/catalogue/NOTICE")
 SCHEMAS = Path("tap_stripe_conn/catalogue/schemas")
 TABLE = Path("docs/streams.md")
-
-# Thin events carry these in the classes of their types; the class of the list has none of them.
-_EVENT_PAYLOAD = (
-    Attribute("data", Map(Anything()), "Additional data about the event."),
-    Attribute("related_object", Map(Anything()), "The object that the event tells of."),
-)
-_EXTRA_PROPERTIES = {"v2.core.event": _EVENT_PAYLOAD}
 
 
 def documents() -> dict[Path, str]:
@@ -64,8 +57,7 @@ def documents() -> dict[Path, str]:
     }
     for endpoint in streams.endpoints.values():
         name = schema_name(endpoint)
-        schema = builder.build(endpoint.classes, _EXTRA_PROPERTIES.get(name, ()))
-        found[SCHEMAS / f"{name}.json"] = _json(schema)
+        found[SCHEMAS / f"{name}.json"] = _json(builder.build(endpoint.classes))
     return found
 
 
@@ -120,14 +112,13 @@ def _table(sdk: Sdk, resources: list[Resource]) -> str:
         [
             "# Streams",
             "",
-            f"{len(resources)} streams, in the shape that Stripe's API version `{sdk.api_version}`"
-            " gives them.",
-            "`python -m tools.catalogue` writes this page.",
+            f"{len(resources)} streams, as in Stripe's API version `{sdk.api_version}`.",
+            "This page is written by `python -m tools.catalogue`.",
             "",
-            "*Incremental* streams ask Stripe for new rows by their creation time; *full* ones are"
-            " read whole in each run.",
-            "A stream with a parent is listed once for each row of its parent, and its rows carry"
-            " the parent's id.",
+            "*Incremental* streams ask Stripe for new rows by their creation time;",
+            "*full* ones are read whole in each run.",
+            "A stream with a parent is read for each row of its parent,",
+            "and its rows carry the parent's id.",
             "",
             "| stream | Stripe's path | key | read | parent |",
             "|---|---|---|---|---|",
@@ -135,7 +126,7 @@ def _table(sdk: Sdk, resources: list[Resource]) -> str:
             "",
             "## What Stripe does not list",
             "",
-            "Rows that these lists leave out, whatever is asked:",
+            "Rows that these lists leave out:",
             "",
             "| stream | left out |",
             "|---|---|",

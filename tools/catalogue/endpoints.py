@@ -145,7 +145,7 @@ def _created_filter(sdk: Sdk, params: SdkClass | None) -> CreatedFilter | None:
         return "after_before"
     if params is None or "created" not in parameters:
         return None
-    # NotRequired["ChargeListParamsCreated|int"]
+    # Such as `NotRequired['ChargeListParamsCreated|int']`, where the class holds the bounds.
     name = re.search(r"\w+Created\b", parameters["created"].annotation)
     bounds = _parameters(sdk.resolve(name.group(), params)) if name else {}
     match bounds.get("gte"):

@@ -1,14 +1,15 @@
-"""Stripe's Markdown docstrings as one plain sentence."""
+"""Stripe's Markdown docstrings as plain sentences."""
 
 from __future__ import annotations
 
 import re
 
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-_TAG = re.compile(r"<[^>]+>")
+_TAG = re.compile(r"</?[a-z][^>]*>")
 _EMPHASIS = re.compile(r"\*\*(.+?)\*\*")
-# A sentence ends at a full stop before a capital, a quote or an end; not after `e.g.`, `i.e.`, `etc.`.
+# A full stop ends a sentence if a capital, a quote or nothing follows, but not in `e.g.` or `etc.`.
 _END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)[.!?](?=\s+[A-Z`\"'(]|\s*$)")
+_ADVICE = ("For new integrations", "Legacy ", "You can now ", "[Deprecated]")
 
 
 def first_sentence(docstring: str) -> str:
@@ -23,3 +24,11 @@ def first_sentence(docstring: str) -> str:
     text = " ".join(text.split())
     end = _END.search(text)
     return text[: end.end()] if end else text
+
+
+def description(docstring: str) -> str:
+    """The first sentence on what an object is, past advice to use another one."""
+    for paragraph in docstring.strip().split("\n\n"):
+        if not paragraph.startswith(_ADVICE):
+            return first_sentence(paragraph)
+    return first_sentence(docstring)

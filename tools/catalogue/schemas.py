@@ -2,8 +2,8 @@
 
 * Everything but the key may be null: the SDK does not tell absent from null. Nothing is required,
   nothing is an enum, as Stripe adds values any day.
-* Three levels of nested objects are typed; below, and in a whole resource inside an error, objects are
-  open. An open object still has an empty `properties`, as the Singer SDK cannot conform one without.
+* Three levels of nested objects are typed; below, and in a whole resource inside an error, objects
+  are open. An open object still has `properties`, as the Singer SDK cannot conform one without.
 * Nested objects take additional properties, so that a new field of Stripe's survives until the
   catalogue is generated anew.
 """
@@ -25,8 +25,6 @@ from tools.catalogue.attributes import (
 from tools.catalogue.prose import first_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tools.catalogue.attributes import Attribute, Form
     from tools.catalogue.sdk import Sdk, SdkClass
     from tools.catalogue.secrets import SecretFinder
@@ -53,19 +51,18 @@ class SchemaBuilder:
         self._timestamps = timestamps
         self._secrets = secrets
 
-    def build(self, classes: tuple[SdkClass, ...], extra: Iterable[Attribute] = ()) -> Schema:
+    def build(self, classes: tuple[SdkClass, ...]) -> Schema:
         """The schema of a row.
 
         Args:
             classes: What a row may be; their properties are merged.
-            extra: Properties that the class does not have but rows do.
 
         Raises:
             SchemaConflictError: Two classes disagree on the type of a property.
         """
         properties: dict[str, Schema] = {}
         for cls in classes:
-            for attribute in [*attributes(self._sdk, cls).values(), *extra]:
+            for attribute in attributes(self._sdk, cls).values():
                 if not self._secrets.is_secret(cls, attribute.name):
                     schema = self._column(cls, attribute)
                     properties[attribute.name] = _merged(
@@ -86,7 +83,7 @@ class SchemaBuilder:
             schema = {"description": description, **schema}
         return schema
 
-    def _value(self, form: Form, *, level: int, in_error: bool) -> Schema:
+    def _value(self, form: Form, *, level: int, in_error: bool) -> Schema:  # noqa: PLR0911  # a return a form
         match form:
             case Scalar(type=kind):
                 return {"type": [kind, "null"]}

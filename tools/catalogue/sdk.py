@@ -1,4 +1,4 @@
-"""The source of the installed `stripe` package as an index of classes, read by AST and never imported.
+"""The source of the installed `stripe` package: an index of classes, read by AST, never imported.
 
 Importing would not do: annotations name classes that are only imported under TYPE_CHECKING, and the
 docstrings of attributes do not exist at run time.
@@ -13,6 +13,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,10 +78,12 @@ class SdkClass:
                 return value
         return {}
 
+    @override
     def __hash__(self) -> int:
         """By place, as the syntax tree does not count."""
         return hash((self.module, self.qualname))
 
+    @override
     def __eq__(self, other: object) -> bool:
         """Two are the same if they stand in the same place."""
         return isinstance(other, SdkClass) and (self.module, self.qualname) == (

@@ -10,7 +10,7 @@ from tap_stripe_conn.catalogue import overrides
 from tap_stripe_conn.catalogue.resources import Parent, Resource
 from tools.catalogue.attributes import Array, Expandable, attributes
 from tools.catalogue.events import event_objects
-from tools.catalogue.prose import first_sentence
+from tools.catalogue.prose import description
 from tools.catalogue.sdk import UnresolvedNameError
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ class Streams:
         return sorted(found, key=lambda resource: resource.name)
 
     def _resource(self, name: str, endpoint: Endpoint) -> Resource:
-        api_mode = "v2" if endpoint.path.startswith("/v2/") else "v1"
         objects = tuple(sorted(str(cls.object_name) for cls in endpoint.classes))
         parent = self._parent(name, endpoint)
         return Resource(
             name=name,
             path=endpoint.path,
-            api_mode=api_mode,
+            api_mode="v2" if endpoint.path.startswith("/v2/") else "v1",
             singleton=not endpoint.is_list,
             schema=schema_name(endpoint),
             objects=objects,
@@ -73,7 +72,8 @@ class Streams:
             event_types=self._event_types(name, objects),
             secrets=self._secrets_of(endpoint),
             secret_holders=self._secret_holders_of(endpoint),
-            description=first_sentence(endpoint.classes[0].docstring),
+            description=overrides.DESCRIPTIONS.get(name)
+            or description(endpoint.classes[0].docstring),
         )
 
     def _primary_key(self, name: str, endpoint: Endpoint, parent: Parent | None) -> tuple[str, ...]:
@@ -218,6 +218,7 @@ def _payout_balance_transactions(resources: list[Resource]) -> Resource:
     return replace(
         listed,
         name="payout_balance_transactions",
+        description=overrides.DESCRIPTIONS["payout_balance_transactions"],
         primary_key=("payout", "id"),
         created_filter=None,
         parent=Parent(

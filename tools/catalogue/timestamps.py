@@ -1,7 +1,7 @@
 """Which properties are times: decided by a person for each, in `timestamps.json`.
 
-The SDK types a Unix time as `int`, like an amount, and an RFC 3339 time as `str`; its docstrings say
-so for half of them. Only top-level properties become columns, so only they are decided on.
+The SDK types a Unix time as `int`, like an amount, and an RFC 3339 time as `str`; its docstrings
+say so for half of them. Only top-level properties become columns, so only they are decided on.
 """
 
 from __future__ import annotations
