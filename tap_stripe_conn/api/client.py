@@ -1,0 +1,220 @@
+"""One session with Stripe: `get` gives a decoded answer or raises what `errors` names."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import backoff
+import msgspec
+import requests
+import requests.adapters
+
+from tap_stripe_conn.api.errors import (
+    ConnectionFailedError,
+    StripeError,
+    UnreadableAnswerError,
+    error_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from requests.auth import AuthBase
+
+    from tap_stripe_conn.api.limits import Limiter
+
+Object: TypeAlias = dict[str, Any]
+"""A JSON object as Stripe sent it."""
+
+Params: TypeAlias = "Mapping[str, str | int | Sequence[str]]"
+"""Query parameters; a sequence repeats its name (`expand[]`)."""
+
+CONNECT_TIMEOUT: Final = 10.0
+READ_TIMEOUT: Final = 80.0
+"""Seconds without a byte; Stripe's own clients wait as long."""
+
+MAX_TRIES: Final = 10
+MAX_WAIT: Final = 60.0
+"""Seconds. Full jitter over 1, 2, 4 … 60, 60, 60 makes ten tries last two minutes on average."""
+
+POOL_SIZE: Final = 64
+
+logger = logging.getLogger(__name__)
+
+
+class StripeClient:
+    """Reads from Stripe: one pooled session, pinned to one API version, paced and retried.
+
+    Safe between threads once made.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: str,
+        auth: AuthBase,
+        limiter: Limiter,
+        api_version: str,
+        user_agent: str,
+    ) -> None:
+        """Prepare the session; nothing is sent yet.
+
+        Args:
+            base: Scheme and host, `https://api.stripe.com`.
+            auth: Puts the credentials, and the account, on each request.
+            limiter: Lets each request leave in its turn.
+            api_version: Sent as `Stripe-Version`.
+            user_agent: Names the tap and its version.
+        """
+        self._base = base.rstrip("/")
+        self._auth = auth
+        self._limiter = limiter
+        self._session = requests.Session()
+        self._session.headers.update({"Stripe-Version": api_version, "User-Agent": user_agent})
+        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        # The environment (proxies, REQUESTS_CA_BUNDLE) is read once: it costs more than a request.
+        self._settings = self._session.merge_environment_settings(
+            self._base, {}, stream=False, verify=None, cert=None
+        )
+        self._lock = threading.Lock()
+        self._ahead = 0.0
+        self.requests_made = 0
+
+    def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        endpoint: str | None = None,
+        max_tries: int = MAX_TRIES,
+    ) -> Object:
+        """The JSON object at `path`.
+
+        Args:
+            path: From the host on, `/v1/charges`; a v2 page's path has its own query.
+            params: Query parameters.
+            endpoint: What Stripe counts requests by: the path with its braces, where it has some.
+            max_tries: Requests to make at most; those that may succeed later are made again.
+
+        Raises:
+            StripeError: Stripe's refusal, or its last answer when it kept failing.
+            ConnectionFailedError: No answer, however often it was asked.
+        """
+        retrying = backoff.on_exception(
+            backoff.expo,
+            (StripeError, ConnectionFailedError),
+            max_tries=max_tries,
+            giveup=lambda error: isinstance(error, StripeError) and not error.retriable,
+            on_backoff=_log_retry,
+            jitter=backoff.full_jitter,
+            max_value=MAX_WAIT,
+            logger=None,
+        )
+        answer: Object = retrying(self._get_once)(path, params, endpoint or path)
+        return answer
+
+    def now(self) -> int:
+        """The time in whole Unix seconds by Stripe's clock, as its last answer told it."""
+        return int(time.time() + self._ahead)
+
+    def _get_once(self, path: str, params: Params | None, endpoint: str) -> Object:
+        self._limiter.wait(endpoint)
+        response = self._send(path, params)
+        if not response.ok:
+            raise error_from(response.status_code, response.headers, response.content)
+        if response.is_redirect or response.status_code != requests.codes.ok:
+            msg = f"Stripe answered {response.status_code} where a 200 was expected"
+            raise _unreadable(response, msg)
+        try:
+            return msgspec.json.decode(response.content, type=Object)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            msg = f"Stripe's answer is cut short or not a JSON object: {error}"
+            raise _unreadable(response, msg) from None
+
+    def _send(self, path: str, params: Params | None) -> requests.Response:
+        request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
+        try:
+            response = self._session.send(
+                self._session.prepare_request(request),
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                allow_redirects=False,
+                **self._settings,
+            )
+        except requests.RequestException as error:
+            raise ConnectionFailedError(_reason(error)) from error
+        self._note(response)
+        return response
+
+    def _note(self, response: requests.Response) -> None:
+        with self._lock:
+            self.requests_made += 1
+            with suppress(ValueError):
+                date = parsedate_to_datetime(response.headers.get("Date", ""))
+                self._ahead = date.timestamp() - time.time()
+
+
+def _unreadable(response: requests.Response, message: str) -> UnreadableAnswerError:
+    return UnreadableAnswerError(
+        message,
+        http_status=response.status_code,
+        request_id=response.headers.get("Request-Id"),
+    )
+
+
+BROKEN_OFF: Final = "the connection broke off in the middle of an answer"
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (requests.exceptions.ProxyError, "the proxy does not let the request through"),
+    (requests.exceptions.SSLError, "the TLS certificate or handshake failed"),
+    (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
+    (requests.exceptions.Timeout, "no answer within the time allowed"),
+    (requests.exceptions.ChunkedEncodingError, BROKEN_OFF),
+)
+
+_REASONS_BY_CAUSE: Final[tuple[tuple[str, str], ...]] = (
+    # requests wraps these several deep; their class names are urllib3's and the system's.
+    ("NameResolutionError", "the host name can't be resolved (DNS)"),
+    ("gaierror", "the host name can't be resolved (DNS)"),
+    ("ConnectionRefusedError", "the connection is refused"),
+    ("ConnectionResetError", "the connection is reset"),
+    ("RemoteDisconnected", "the connection is closed without an answer"),
+    ("IncompleteRead", BROKEN_OFF),
+)
+
+
+def _reason(error: requests.RequestException) -> str:
+    for error_class, reason in _REASONS:
+        if isinstance(error, error_class):
+            return reason
+    described = repr(error) + "".join(repr(cause) for cause in _causes(error))
+    for name, reason in _REASONS_BY_CAUSE:
+        if name in described:
+            return reason
+    return type(error).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return causes
+
+
+def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself
+    logger.info(
+        "%s %s: %s; try %d follows in %.1f s",
+        "GET",
+        details["args"][2],
+        details["exception"],
+        details["tries"] + 1,
+        details["wait"],
+    )

@@ -1,0 +1,346 @@
+"""Walking a list of Stripe's to its end, whatever happens to the list meanwhile.
+
+Stripe lists newest first, a page at a time (https://docs.stripe.com/api/pagination). A walk knows
+what to ask next and what an answer means, but does no I/O itself: `pages` drives one walk with one
+client, and any number of walks can be under way at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+from typing_extensions import override
+
+from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tap_stripe_conn.api.client import Object, StripeClient
+
+V1_PAGE_SIZE: Final = 100
+"""Rows; the largest `limit` of API v1."""
+
+CreatedFilter: TypeAlias = Literal["range", "rfc3339", "rfc3339_flat", "after_before"]
+
+
+class Range(NamedTuple):
+    """A span of creation time: whole Unix seconds, `since` included and `until` not."""
+
+    since: int
+    until: int
+
+
+class Query(NamedTuple):
+    """One request for a page."""
+
+    path: str
+    params: dict[str, str | int | Sequence[str]]
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One list and how it is asked for, without a place in it."""
+
+    path: str
+    endpoint: str
+    """The path with its braces, by which Stripe counts requests."""
+
+    cursor: Literal["starting_after", "next_page_url"] | None = "starting_after"
+    """None: one answer holds everything."""
+
+    page_size: int | None = V1_PAGE_SIZE
+    params: Mapping[str, str] = field(default_factory=dict)
+    expand: Sequence[str] = ()
+    created_filter: CreatedFilter | None = None
+    created_field: str | None = None
+
+    def walk(self, span: Range | None = None) -> Walk:
+        """A walk over the rows created within `span`, or over all of them.
+
+        Args:
+            span: Only for lists that have a filter on creation time.
+        """
+        if self.cursor == "next_page_url":
+            return PageUrlWalk(self, span)
+        if span is not None and self.created_field is not None and self.cursor is not None:
+            return RangeWalk(self, span, self.created_field)
+        return CursorWalk(self, span)
+
+    def query(self, span: Range | None) -> Query:
+        """The request for the first page."""
+        params: dict[str, str | int | Sequence[str]] = dict(self.params)
+        if self.page_size is not None:
+            params["limit"] = self.page_size
+        if self.expand:
+            params["expand[]"] = [f"data.{name}" for name in self.expand]
+        if span is not None:
+            params |= _created_params(self.created_filter, span)
+        return Query(self.path, params, self.endpoint)
+
+
+class Walk(ABC):
+    """A place in a list."""
+
+    @abstractmethod
+    def query(self) -> Query | None:
+        """What to ask next; None at the end."""
+
+    @abstractmethod
+    def receive(self, page: Object) -> list[Object]:
+        """Take the answer to `query` and move on.
+
+        Returns:
+            The page's rows that are new to this walk.
+
+        Raises:
+            BrokenListError: The answer is no page of a list, or leads back to where it was.
+        """
+
+    @abstractmethod
+    def cursor_gone(self, error: CursorGoneError) -> None:
+        """Find another way on, the row that marked the place being deleted.
+
+        Raises:
+            CursorGoneError: There is none.
+        """
+
+    @property
+    @abstractmethod
+    def unread(self) -> Range | None:
+        """The span of creation time that isn't read yet; None when all of it is."""
+
+
+def pages(client: StripeClient, walk: Walk) -> Iterator[list[Object]]:
+    """The rows of `walk`, a list for each request.
+
+    Raises:
+        StripeError: As `StripeClient.get`; the walk stays where it was.
+        ConnectionFailedError: Likewise.
+    """
+    while (query := walk.query()) is not None:
+        try:
+            page = client.get(query.path, query.params, endpoint=query.endpoint)
+        except CursorGoneError as error:
+            walk.cursor_gone(error)
+        else:
+            yield walk.receive(page)
+
+
+class RangeWalk(Walk):
+    """Through the rows created within a span, by cursor, newest first.
+
+    The window of a query never changes under its cursor: Stripe answers a cursor that points into a
+    narrower window with an empty page, and the rest of that second is lost.
+    """
+
+    def __init__(self, listing: Listing, span: Range, created_field: str) -> None:
+        """Stand at the newest row of `span`."""
+        self._listing = listing
+        self._created_field = created_field
+        self._span = self._window = span
+        self._cursor: str | None = None
+        self._done = span.since >= span.until
+        self._newest_first = True
+        self._reached = span.until
+        self._ids_of_reached: set[str] = set()
+        self._skip: frozenset[str] = frozenset()
+
+    @override
+    def query(self) -> Query | None:
+        if self._done:
+            return None
+        query = self._listing.query(self._window)
+        if self._cursor is not None:
+            query.params["starting_after"] = self._cursor
+        return query
+
+    @override
+    def receive(self, page: Object) -> list[Object]:
+        rows = _rows(page)
+        for row in rows:
+            self._reach(row)
+        self._done = not _has_more(page)
+        if not self._done:
+            self._cursor = _next_cursor(rows, self._cursor)
+        return [row for row in rows if row["id"] not in self._skip] if self._skip else rows
+
+    @override
+    def cursor_gone(self, error: CursorGoneError) -> None:
+        """Start afresh at the last second seen, without its rows that are known."""
+        if self._cursor is None or not self._newest_first:
+            raise error
+        self._cursor = None
+        self._window = Range(self._span.since, min(self._reached + 1, self._span.until))
+        self._skip = frozenset(self._ids_of_reached)
+
+    @property
+    @override
+    def unread(self) -> Range | None:
+        if self._done:
+            return None
+        if not self._newest_first:
+            return self._span
+        return Range(self._span.since, min(self._reached + 1, self._span.until))
+
+    def _reach(self, row: Object) -> None:
+        created = row.get(self._created_field)
+        if not isinstance(created, int):
+            return
+        if created > self._reached:
+            # Never seen of Stripe; where it happens, nothing follows from how far the walk is.
+            self._newest_first = False
+        if created < self._reached:
+            self._reached = created
+            self._ids_of_reached = set()
+        if created == self._reached:
+            self._ids_of_reached.add(row["id"])
+
+
+class CursorWalk(Walk):
+    """Through a list whose rows can't be asked for by when they were created."""
+
+    def __init__(self, listing: Listing, span: Range | None = None) -> None:
+        """Stand at the list's first row.
+
+        Args:
+            listing: The list.
+            span: Narrows it, where the list has the filter but its rows don't show their time.
+        """
+        self._listing = listing
+        self._span = span
+        self._ids: list[str] = []
+        self._done = False
+
+    @override
+    def query(self) -> Query | None:
+        if self._done:
+            return None
+        query = self._listing.query(self._span)
+        if self._ids:
+            query.params["starting_after"] = self._ids[-1]
+        return query
+
+    @override
+    def receive(self, page: Object) -> list[Object]:
+        rows = _rows(page)
+        self._done = not _has_more(page)
+        if not self._done:
+            _next_cursor(rows, self._ids[-1] if self._ids else None)
+            self._ids = [row["id"] for row in rows]
+        return rows
+
+    @override
+    def cursor_gone(self, error: CursorGoneError) -> None:
+        """Go on from the row before; from the start if the whole page was deleted."""
+        if not self._ids:
+            raise error
+        self._ids.pop()
+
+    @property
+    @override
+    def unread(self) -> Range | None:
+        return None if self._done else self._span
+
+
+class PageUrlWalk(Walk):
+    """Through a list of API v2, which names its next page by a URL.
+
+    Source: https://docs.stripe.com/api-v2-overview#list-pagination
+    """
+
+    def __init__(self, listing: Listing, span: Range | None = None) -> None:
+        """Stand at the first page."""
+        self._listing = listing
+        self._span = span
+        self._next: Query | None = listing.query(span)
+
+    @override
+    def query(self) -> Query | None:
+        return self._next
+
+    @override
+    def receive(self, page: Object) -> list[Object]:
+        rows = _rows(page)
+        url = page.get("next_page_url")
+        following = self._page_at(url) if url else None
+        if following is not None and following == self._next:
+            msg = f"{self._listing.path} names the same page as its next"
+            raise _broken(msg)
+        self._next = following
+        return rows
+
+    @override
+    def cursor_gone(self, error: CursorGoneError) -> None:
+        raise error
+
+    @property
+    @override
+    def unread(self) -> Range | None:
+        return None if self._next is None else self._span
+
+    def _page_at(self, url: str) -> Query:
+        # Only path and query: the credentials never follow a URL to another host.
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return Query(path, {}, self._listing.endpoint)
+
+
+def rfc3339(seconds: int) -> str:
+    """Unix seconds as `2026-01-31T23:59:59Z`."""
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _created_params(kind: CreatedFilter | None, span: Range) -> dict[str, str | int]:
+    since, until = span
+    bounds: dict[str, str | int]
+    if kind == "range":
+        bounds = {"created[gte]": since, "created[lt]": until}
+    elif kind == "after_before":
+        # Both bounds are exclusive, in whole seconds.
+        bounds = {"created_after": since - 1, "created_before": until}
+    elif kind == "rfc3339":
+        bounds = {"created[gte]": rfc3339(since), "created[lt]": rfc3339(until)}
+    elif kind == "rfc3339_flat":
+        bounds = {"created_gte": rfc3339(since), "created_lt": rfc3339(until)}
+    else:
+        return {}
+    if since <= 0:
+        del bounds[next(iter(bounds))]
+    return bounds
+
+
+def _rows(page: Object) -> list[Object]:
+    rows: Any = page.get("data")
+    if not isinstance(rows, list):
+        msg = "Stripe answered with something that is not a list"
+        raise _broken(msg)
+    return rows
+
+
+def _has_more(page: Object) -> bool:
+    has_more: Any = page.get("has_more")
+    if not isinstance(has_more, bool):
+        msg = "Stripe's page doesn't say whether there is more"
+        raise _broken(msg)
+    return has_more
+
+
+def _next_cursor(rows: Sequence[Object], cursor: str | None) -> str:
+    if not rows:
+        msg = "Stripe says that there is more, but sent an empty page"
+        raise _broken(msg)
+    last: str = rows[-1]["id"]
+    if last == cursor:
+        msg = f"Stripe's list repeats itself after {cursor}"
+        raise _broken(msg)
+    return last
+
+
+def _broken(message: str) -> BrokenListError:
+    return BrokenListError(message, http_status=200)
