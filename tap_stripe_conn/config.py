@@ -1,0 +1,391 @@
+"""The settings: their JSON Schema, a branch per auth scheme, and the typed object they become."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from urllib.parse import SplitResult, urlsplit
+
+from singer_sdk import typing as th
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema import ValidationError
+
+AuthScheme: TypeAlias = Literal["api_key", "oauth2"]
+
+API_KEY: Final = "api_key"
+OAUTH2: Final = "oauth2"
+SCHEME_TITLES: Final[Mapping[str, str]] = {API_KEY: "API Key", OAUTH2: "OAuth2"}
+
+REQUIRED_BY_SCHEME: Final[Mapping[str, tuple[str, ...]]] = {
+    API_KEY: ("live_api_key",),
+    OAUTH2: ("client_id", "client_secret", "refresh_token"),
+}
+SECRETS: Final = frozenset(
+    {"live_api_key", "client_id", "client_secret", "refresh_token", "oauth_access_token"}
+)
+
+_PROPERTIES: Final = th.PropertiesList(
+    th.Property(
+        "connection_name",
+        th.StringType,
+        default="stripe",
+        title="Connection name",
+        description="The name that logs and reports give this connection.",
+    ),
+    th.Property(
+        "auth_scheme",
+        th.StringType,
+        allowed_values=[API_KEY, OAUTH2],
+        default=API_KEY,
+        title="Auth scheme",
+        description=(
+            "How the tap proves who it is: `api_key` (API Key) needs `live_api_key`; `oauth2` "
+            "(OAuth2) needs `client_id`, `client_secret` and `refresh_token`, and comes with the "
+            "next version."
+        ),
+    ),
+    th.Property(
+        "live_api_key",
+        th.StringType,
+        secret=True,
+        title="Live API key",
+        description=(
+            "Secret key (`sk_live_…`) or restricted key (`rk_live_…`); `_test_` and organization "
+            "(`sk_org_…`) keys work too. Required by the scheme API Key."
+        ),
+    ),
+    th.Property(
+        "client_id",
+        th.StringType,
+        secret=True,
+        title="Client ID",
+        description="`ca_…` of the platform or app. Required by the scheme OAuth2.",
+    ),
+    th.Property(
+        "client_secret",
+        th.StringType,
+        secret=True,
+        title="Client secret",
+        description="Secret key of the platform or app. Required by the scheme OAuth2.",
+    ),
+    th.Property(
+        "refresh_token",
+        th.StringType,
+        secret=True,
+        title="Refresh token",
+        description="Of the connected account. Required by the scheme OAuth2.",
+    ),
+    th.Property(
+        "oauth_access_token",
+        th.StringType,
+        secret=True,
+        title="OAuth access token",
+        description="Used until it expires, with the scheme OAuth2.",
+    ),
+    th.Property(
+        "oauth_provider",
+        th.StringType,
+        allowed_values=["connect", "apps"],
+        default="connect",
+        title="OAuth provider",
+        description="Whose tokens they are: Stripe Connect or Stripe Apps. Scheme OAuth2.",
+    ),
+    th.Property(
+        "token_file",
+        th.StringType,
+        title="Token file",
+        description="Where rotated tokens are kept. Scheme OAuth2.",
+    ),
+    th.Property(
+        "account_id",
+        th.StringType,
+        title="Account ID",
+        description=(
+            "The account to read, `acct_…`; unset, the one that the key belongs to. Required with "
+            "an organization key."
+        ),
+    ),
+    th.Property(
+        "start_date",
+        th.StringType,
+        title="Start date",
+        description=(
+            "Date or date-time; without an offset it is UTC. Objects created before are not read."
+        ),
+    ),
+    th.Property(
+        "end_date",
+        th.StringType,
+        title="End date",
+        description=(
+            "Date or date-time; without an offset it is UTC. Objects created then or later are "
+            "not read."
+        ),
+    ),
+    th.Property(
+        "api_base",
+        th.StringType,
+        default="https://api.stripe.com",
+        title="API base URL",
+        description="Another address of Stripe's API: https, or http on loopback.",
+    ),
+    th.Property(
+        "connect_base",
+        th.StringType,
+        default="https://connect.stripe.com",
+        title="Connect base URL",
+        description="Another address of Stripe Connect: https, or http on loopback.",
+    ),
+    th.Property(
+        "requests_per_second",
+        th.DecimalType(exclusive_minimum=0),
+        title="Requests per second",
+        description=(
+            "The rate to keep to over the whole account. Unset: 80 for live keys, 20 for test keys."
+        ),
+    ),
+    th.Property(
+        "endpoint_requests_per_second",
+        th.DecimalType(exclusive_minimum=0),
+        title="Requests per second and endpoint",
+        description="The rate to keep to for each endpoint. Unset: 25.",
+    ),
+)
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of the settings (Draft 2020-12): flat, with a branch for each auth scheme."""
+    schema = _PROPERTIES.to_dict()
+    scheme = schema["properties"]["auth_scheme"]
+    scheme["oneOf"] = [{"const": value, "title": title} for value, title in SCHEME_TITLES.items()]
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"auth_scheme": {"const": value}}},
+            "then": {"required": list(required)},
+        }
+        for value, required in REQUIRED_BY_SCHEME.items()
+    ]
+    return schema
+
+
+class ConfigError(Exception):
+    """The settings, the catalog or the state can't be used; each of `problems` is one line."""
+
+    def __init__(self, *problems: str) -> None:
+        """Keep every problem, so that all can be mended at once."""
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user configured, checked."""
+
+    connection_name: str
+    auth_scheme: AuthScheme
+    live_api_key: str = field(repr=False)
+    account_id: str | None
+    since: int
+    """Unix seconds: objects created before are not read; 0 for everything."""
+    until: int | None
+    """Unix seconds: objects created then or later are not read; None for up to now."""
+    api_base: str
+    connect_base: str
+    requests_per_second: float | None
+    endpoint_requests_per_second: float | None
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether the key is of test mode or of a sandbox."""
+        return "_test_" in self.live_api_key
+
+
+def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Settings:
+    """The settings of `config`, in which defaults are filled in.
+
+    Args:
+        config: As the user gave it; None and empty strings count as not set and are removed.
+        schema: `config_schema()`, with the SDK's own settings merged in.
+
+    Raises:
+        ConfigError: Something is missing or wrong. No message holds the value of a secret.
+    """
+    for name in [name for name, value in config.items() if _unset(value)]:
+        del config[name]
+    problems = [*_misspelt(config, schema), *_against_schema(config, schema)]
+    if problems:
+        raise ConfigError(*problems)
+    checked = _Checked(config)
+    settings = Settings(
+        connection_name=str(config["connection_name"]),
+        auth_scheme=cast("AuthScheme", config["auth_scheme"]),
+        live_api_key=checked.key(),
+        account_id=checked.account_id(),
+        since=max(checked.instant("start_date") or 0, 0),
+        until=checked.instant("end_date"),
+        api_base=checked.base("api_base"),
+        connect_base=checked.base("connect_base"),
+        requests_per_second=config.get("requests_per_second"),
+        endpoint_requests_per_second=config.get("endpoint_requests_per_second"),
+    )
+    checked.order()
+    if checked.problems:
+        raise ConfigError(*checked.problems)
+    return settings
+
+
+def unknown_settings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Names in `config` that mean nothing to the tap."""
+    return [name for name in config if name not in schema["properties"]]
+
+
+def _unset(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _misspelt(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    for name in unknown_settings(config, schema):
+        near = difflib.get_close_matches(name, schema["properties"], n=1, cutoff=0.75)
+        if near:
+            yield f"There is no setting {name!r}; did you mean {near[0]!r}?"
+
+
+_Validator: Final = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
+
+
+def _against_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    for error in _Validator(schema).iter_errors(config):
+        if error.validator != "oneOf":  # the titles beside an enum, which fails as well
+            yield _described(error, config)
+
+
+def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
+    """The library's messages hold the value, which may be a secret; these don't, for one."""
+    name = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "required":
+        missing = error.message.split("'")[1]
+        scheme = str(config.get("auth_scheme", API_KEY))
+        if not name and scheme in SCHEME_TITLES:
+            return f"Setting {missing!r} is required by the auth scheme {SCHEME_TITLES[scheme]}"
+        return f"Setting {f'{name}.{missing}' if name else missing!r} is required"
+    shown = "" if name in SECRETS else f", not {error.instance!r}"
+    expected: Any = error.validator_value
+    if error.validator == "enum":
+        return f"Setting {name!r} must be one of {', '.join(map(str, expected))}{shown}"
+    if error.validator == "type":
+        kinds = [expected] if isinstance(expected, str) else expected
+        kinds = [kind for kind in kinds if kind != "null"]
+        return f"Setting {name!r} must be of type {' or '.join(kinds)}{shown}"
+    if error.validator == "exclusiveMinimum":
+        return f"Setting {name!r} must be greater than {expected}{shown}"
+    return f"Setting {name!r} does not fit: {error.validator} {expected}"
+
+
+_NOT_A_SECRET_KEY: Final[Mapping[str, str]] = {
+    "pk_": "is a publishable key, which can't read; use a secret (sk_…) or restricted (rk_…) key",
+    "whsec_": "is a webhook's signing secret; use a secret (sk_…) or restricted (rk_…) key",
+    "ca_": "is an OAuth client id; use a secret (sk_…) or restricted (rk_…) key",
+}
+_ORGANIZATION: Final = "sk_org_"
+_DATE_HINT: Final = "a date (2024-01-31) or a date-time (2024-01-31T09:00:00Z)"
+
+
+class _Checked:
+    """What JSON Schema can't check; collects one line for each problem."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self.problems: list[str] = []
+
+    def key(self) -> str:
+        if self._config["auth_scheme"] == OAUTH2:
+            self.problems.append(
+                "Auth scheme OAuth2 comes with the next version of tap-stripe-conn; until then use "
+                "auth_scheme api_key with live_api_key"
+            )
+            return ""
+        key = str(self._config["live_api_key"]).strip()
+        for prefix, problem in _NOT_A_SECRET_KEY.items():
+            if key.startswith(prefix):
+                self.problems.append(f"Setting 'live_api_key' {problem}")
+        if not re.fullmatch(r"[!-~]+", key):
+            self.problems.append(
+                "Setting 'live_api_key' has a space or a character that no Stripe key has"
+            )
+        return key
+
+    def account_id(self) -> str | None:
+        account: str | None = self._config.get("account_id")
+        organization = str(self._config.get("live_api_key", "")).strip().startswith(_ORGANIZATION)
+        if account is None:
+            if organization:
+                self.problems.append(
+                    "Setting 'account_id' is required with an organization key (sk_org_…)"
+                )
+            return None
+        account = account.strip()
+        form = r"acct_\w+(/acct_\w+)*" if organization else r"acct_\w+"
+        if not re.fullmatch(form, account, re.ASCII):
+            self.problems.append(
+                f"Setting 'account_id' must be an account's id, acct_…, not {account!r}"
+            )
+        return account
+
+    def instant(self, name: str) -> int | None:
+        """Unix seconds, rounded up: `created` is in whole seconds."""
+        text: str | None = self._config.get(name)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
+        except ValueError:
+            self.problems.append(f"Setting {name!r} must be {_DATE_HINT}, not {text!r}")
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return math.ceil(moment.timestamp())
+
+    def order(self) -> None:
+        since, until = self._config.get("start_date"), self._config.get("end_date")
+        if self.problems or since is None or until is None:
+            return
+        if cast("int", self.instant("start_date")) >= cast("int", self.instant("end_date")):
+            self.problems.append(
+                f"Setting 'start_date' ({since}) must be before 'end_date' ({until})"
+            )
+
+    def base(self, name: str) -> str:
+        base = str(self._config[name]).strip().rstrip("/")
+        try:
+            parts = urlsplit(base)
+            sound = bool(parts.hostname) and _allowed(parts)
+        except ValueError:
+            sound = False
+        if not sound:
+            self.problems.append(
+                f"Setting {name!r} must be an https URL (http only on loopback), such as "
+                f"{config_schema()['properties'][name]['default']}, not {base!r}"
+            )
+        return base
+
+
+def _allowed(parts: SplitResult) -> bool:
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.hostname or ""))
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,107 @@
+"""The connection test: do these credentials open the account, with as few rights as possible?"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from tap_stripe_conn.api.errors import (
+    AccountError,
+    AuthenticationError,
+    ConnectionFailedError,
+    IpNotAllowedError,
+    MissingPermissionError,
+    NotEnabledError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    StripeError,
+    UnreadableAnswerError,
+)
+
+if TYPE_CHECKING:
+    from tap_stripe_conn.api.client import StripeClient
+
+PROBES: Final = ("/v1/account", "/v1/customers?limit=1")
+"""Read one after the other until Stripe accepts or refuses the credentials; two at most."""
+
+PAUSE: Final = 1.0
+"""Seconds before the second probe, where Stripe stumbled over the first."""
+
+AVAILABLE: Final = "connection available"
+
+
+class ConnectionUnavailableError(Exception):
+    """The connection test failed; `str()` is the line that users and deployments read."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why.
+
+        Args:
+            reason: One clause for people, without secrets.
+        """
+        super().__init__(f"Connection unavailable: {reason}")
+
+
+def check_connection(client: StripeClient, *, account_id: str | None = None) -> None:
+    """Prove the credentials with one read-only request, or two if the first settles nothing.
+
+    Args:
+        client: With the credentials to prove.
+        account_id: The account that they are to open, for the message.
+
+    Raises:
+        ConnectionUnavailableError: Stripe refuses them, or can't be reached.
+    """
+    first, second = PROBES
+    failure = _probe(client, first)
+    if isinstance(failure, ConnectionFailedError) or (failure and failure.retriable):
+        time.sleep(PAUSE)
+        failure = _probe(client, second)
+    elif isinstance(failure, (NotEnabledError, NotFoundError)):
+        failure = _probe(client, second)
+    if failure is not None:
+        raise ConnectionUnavailableError(reason(failure, account_id)) from failure
+
+
+def _probe(client: StripeClient, path: str) -> StripeError | ConnectionFailedError | None:
+    try:
+        client.get(path, max_tries=1)
+    except MissingPermissionError:
+        return None  # Stripe knows the key and the account: only this object is closed to it.
+    except (StripeError, ConnectionFailedError) as error:
+        return error
+    return None
+
+
+def reason(error: StripeError | ConnectionFailedError, account_id: str | None = None) -> str:
+    """Why these credentials can't be used, as one clause with what to do about it."""
+    if isinstance(error, ConnectionFailedError):
+        return f"Stripe can't be reached: {error}"
+    for error_class, sentence in _SENTENCES:
+        if isinstance(error, error_class):
+            return sentence.format(account=account_id or "the account", said=_said(error))
+    return f"Stripe refused the request: {_said(error)}"
+
+
+_SENTENCES: Final[tuple[tuple[type[StripeError], str], ...]] = (
+    (IpNotAllowedError, "the API key may not be used from this machine's IP address: {said}"),
+    (AuthenticationError, "{said}"),
+    (AccountError, "account {account} can't be reached with this key; check account_id: {said}"),
+    (RateLimitError, "Stripe is refusing requests for being too many; try again later: {said}"),
+    (ServerError, "Stripe is failing; try again later: {said}"),
+    (UnreadableAnswerError, "api_base does not answer as Stripe does: {said}"),
+)
+
+
+def _said(error: StripeError) -> str:
+    """Stripe's own words, but for a rejected key, of which they quote a part."""
+    if not isinstance(error, AuthenticationError) or isinstance(error, IpNotAllowedError):
+        return str(error)
+    sentence = "Stripe rejected the API key; check live_api_key"
+    if error.expired:
+        sentence = "the API key has expired or was rolled; enter the new one"
+    elif error.code == "secret_key_required":
+        sentence = "the API key is a publishable one, which can't read"
+    request = f", request {error.request_id}" if error.request_id else ""
+    return f"{sentence} (HTTP {error.http_status}{request})"
