@@ -1,0 +1,60 @@
+"""SIGINT and SIGTERM: the run stops at once, but never in the middle of a message."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop; like KeyboardInterrupt, it is no error."""
+
+    def __init__(self, signum: int) -> None:
+        """Keep the signal's number."""
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signum
+
+
+class Interrupts:
+    """Turns a signal into `Interrupted`, raised at once or when writing is over."""
+
+    def __init__(self) -> None:
+        """Let signals through."""
+        self._held = False
+        self._waiting: int | None = None
+
+    def arrive(self, signum: int) -> None:
+        """Take a signal, as its handler. A second one while writing does not wait.
+
+        Raises:
+            Interrupted: Unless a message is being written.
+        """
+        if self._held and self._waiting is None:
+            self._waiting = signum
+            return
+        raise Interrupted(signum)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While messages are written.
+
+        Raises:
+            Interrupted: On leaving, if a signal arrived meanwhile.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            raise Interrupted(waiting)

@@ -1,0 +1,141 @@
+"""What of a stream is read: spans of creation time, and their form in Singer's state."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from tap_stripe_conn.api.lists import Range, rfc3339
+from tap_stripe_conn.config import ConfigError
+from tap_stripe_conn.streams.rows import UPDATED_AT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+
+
+@dataclass(slots=True)
+class Bookmark:
+    """Everything created within `[since, until)` is read, but for what is `pending`.
+
+    In state it is `replication_key_value`, up to which nothing is missing, and while a span is
+    being read also `until` and `pending`.
+    """
+
+    since: int = 0
+    """Unix seconds; 0 for the beginning."""
+
+    until: int = 0
+    """Unix seconds."""
+
+    pending: list[Range] = field(default_factory=list)
+    """Spans within that are not read yet, newest first."""
+
+    complete_until: int | None = None
+    """Unix seconds up to which nothing was pending before; stays in state until all is read."""
+
+    @classmethod
+    def of(cls, stream: str, state: Mapping[str, Any]) -> Bookmark | None:
+        """The bookmark in a stream's state; None where nothing was read.
+
+        Raises:
+            ConfigError: The state is not one of this tap's.
+        """
+        value = state.get("replication_key_value")
+        complete = None if value is None else _instant(stream, "replication_key_value", value)
+        if "pending" not in state:
+            if complete is None:
+                return None
+            return cls(_optional_instant(stream, state, "since"), complete, [], complete)
+        if not isinstance(state["pending"], list) or not all(
+            isinstance(span, list) and len(span) == len(Range._fields) for span in state["pending"]
+        ):
+            msg = f"State of stream {stream!r}: 'pending' must be a list of [since, until] pairs"
+            raise ConfigError(msg)
+        pending = [
+            Range(*(_instant(stream, "pending", bound) for bound in span))
+            for span in state["pending"]
+        ]
+        until = _instant(stream, "until", state.get("until"))
+        return cls(_optional_instant(stream, state, "since"), until, pending, complete)
+
+    def write(self, state: MutableMapping[str, Any]) -> None:
+        """Put the bookmark into a stream's state, in the SDK's form."""
+        for name in ("since", "until", "pending", "replication_key_value"):
+            state.pop(name, None)
+        state["replication_key"] = UPDATED_AT
+        if self.since > 0:
+            state["since"] = rfc3339(self.since)
+        if self.pending:
+            state["until"] = rfc3339(self.until)
+            state["pending"] = [[rfc3339(bound) for bound in span] for span in self.pending]
+        else:
+            self.complete_until = self.until
+        if self.complete_until is not None:
+            state["replication_key_value"] = rfc3339(self.complete_until)
+
+    def extended(self, wanted: Range, *, overlap: int) -> Bookmark:
+        """The bookmark of a run that reads what of `wanted` is missing: its `pending`.
+
+        Args:
+            wanted: The span that the settings ask for.
+            overlap: Seconds before `until` that are read again, for rows that came late.
+        """
+        read = Range(self.since, self.until - overlap)
+        missing = [
+            *_minus(wanted, read),
+            *(_common(wanted, _common(read, span)) for span in self.pending),
+        ]
+        later = [_common(span, Range(wanted.until, span.until)) for span in self.pending]
+        return Bookmark(
+            wanted.since,
+            max(wanted.until, self.until),
+            newest_first([*missing, *later]),
+            self.complete_until,
+        )
+
+    def with_unread(self, unread: Sequence[Range]) -> Bookmark:
+        """The bookmark when of its pending spans only the part within `unread` is left."""
+        left = [_common(span, other) for span in self.pending for other in unread]
+        return replace(self, pending=newest_first(left))
+
+
+def newest_first(spans: Iterable[Range]) -> list[Range]:
+    """The same seconds in as few spans as possible, newest first, without empty ones."""
+    merged: list[Range] = []
+    for span in sorted((span for span in spans if span.since < span.until), reverse=True):
+        if merged and span.until >= merged[-1].since:
+            merged[-1] = Range(span.since, max(span.until, merged[-1].until))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _minus(span: Range, other: Range) -> list[Range]:
+    if other.since >= other.until:
+        return [span]
+    return [
+        Range(span.since, min(span.until, other.since)),
+        Range(max(span.since, other.until), span.until),
+    ]
+
+
+def _common(span: Range, other: Range) -> Range:
+    return Range(max(span.since, other.since), min(span.until, other.until))
+
+
+def _optional_instant(stream: str, state: Mapping[str, Any], name: str) -> int:
+    value = state.get(name)
+    return 0 if value is None else _instant(stream, name, value)
+
+
+def _instant(stream: str, name: str, value: object) -> int:
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", str(value)))
+    except ValueError:
+        msg = f"State of stream {stream!r}: {name!r} must be a date-time, not {value!r}"
+        raise ConfigError(msg) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return int(moment.timestamp())

@@ -1,0 +1,89 @@
+"""Rows that hang off a parent: embedded in its row, or listed with a request of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tap_stripe_conn.api.errors import NotFoundError
+from tap_stripe_conn.api.lists import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tap_stripe_conn.api.client import Object, StripeClient
+    from tap_stripe_conn.api.lists import Listing
+    from tap_stripe_conn.catalogue.resources import Parent
+    from tap_stripe_conn.streams.stream import StripeStream
+
+
+def children_of(
+    parent_row: Object, child: StripeStream, client: StripeClient
+) -> Iterator[list[Object]]:
+    """The children of one parent, newest first, as pages.
+
+    No request is made where the parent's row holds the whole list.
+
+    Args:
+        parent_row: As Stripe sent it.
+        child: Whose rows to read.
+        client: To read them with.
+
+    Raises:
+        StripeError: As `StripeClient.get`, but for a parent that is gone or closed, which has none.
+    """
+    parent = child.resource.parent
+    if parent is None or any(parent_row.get(name) != value for name, value in parent.where.items()):
+        return
+    embedded = embedded_list(parent_row, parent)
+    if embedded is not None and embedded.get("has_more") is False:
+        yield embedded["data"]
+        return
+    listing = _listing(parent_row, parent, child)
+    if listing is None:
+        return
+    try:
+        for span in child.spans if listing.created_filter else [None]:
+            yield from pages(client, listing.walk(span))
+    except NotFoundError as error:
+        child.logger.info("No %s of %s: %s", child.name, parent_row["id"], error)
+
+
+def embedded_list(parent_row: Object, parent: Parent) -> Object | None:
+    """The list object in the parent's row, where there is one."""
+    value: Any = parent_row
+    for name in parent.embedded.split(".") if parent.embedded else ():
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is parent_row or not isinstance(value, dict) or "data" not in value:
+        return None
+    return value
+
+
+def without_lists(parent_row: Object, parents: Iterable[Parent]) -> Object:
+    """The parent's row as it is when nobody asks for its children."""
+    for parent in parents:
+        if parent.embedded is not None:
+            parent_row = _without(parent_row, parent.embedded.split("."))
+    return parent_row
+
+
+def _without(row: Object, names: Sequence[str]) -> Object:
+    name, *rest = names
+    inner = row.get(name)
+    if not rest:
+        return {key: value for key, value in row.items() if key != name}
+    return {**row, name: _without(inner, rest)} if isinstance(inner, dict) else row
+
+
+def _listing(parent_row: Object, parent: Parent, child: StripeStream) -> Listing | None:
+    """The child's list of this parent; None if the parent lacks what must be said to get it."""
+    path, params = child.resource.path, {}
+    for name, source in parent.params.items():
+        if parent_row.get(source) is None:
+            return None
+        params[name] = str(parent_row[source])
+    if parent.location == "path":
+        path = path.replace(f"{{{parent.param}}}", quote(parent_row["id"], safe=""))
+    else:
+        params[parent.param] = parent_row["id"]
+    return child.listing(path, params)

@@ -1,0 +1,135 @@
+"""A top-level list and the children that hang off it, read in one walk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tap_stripe_conn.api.errors import AccountError, AuthenticationError, StripeError
+from tap_stripe_conn.api.lists import Range, pages
+from tap_stripe_conn.streams.children import children_of, without_lists
+from tap_stripe_conn.streams.rows import UnexpectedObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.catalogue.resources import Parent
+    from tap_stripe_conn.streams.rows import Row
+    from tap_stripe_conn.streams.source import Source
+    from tap_stripe_conn.streams.stream import StripeStream
+
+
+class Batch(NamedTuple):
+    """Rows to write. Asking for the next batch says that they are written."""
+
+    stream: StripeStream
+    rows: list[Row]
+
+
+class Failure(NamedTuple):
+    """A child that can't be read further; the rest of the family goes on."""
+
+    stream: StripeStream
+    error: StripeError | UnexpectedObjectError
+
+
+class Family:
+    """The streams that one walk over a top-level list can fill."""
+
+    def __init__(self, root: StripeStream, members: Sequence[StripeStream], source: Source) -> None:
+        """Plan the walk.
+
+        Args:
+            root: The top-level list, which need not be a member.
+            members: The streams to read: the root, children of it, or both.
+            source: What to read them from.
+        """
+        self.root = root
+        self.members = list(members)
+        self._source = source
+
+    def read(self) -> Iterator[Batch | Failure]:
+        """Read everything that is new, and move the members' bookmarks as it is written.
+
+        Raises:
+            StripeError: The top-level list can't be read; what was yielded stands.
+            ConnectionFailedError: Likewise.
+            UnexpectedObjectError: Likewise.
+        """
+        for member in self.members:
+            member.begin(self._source)
+        if self.root.resource.singleton:
+            yield from self._take([self._source.client.get(self.root.resource.path)])
+        else:
+            yield from self._walk()
+        for member in self.members:
+            member.finish()
+
+    def _walk(self) -> Iterator[Batch | Failure]:
+        spans = self._spans()
+        listing = self.root.listing(expand=self._expand())
+        for index, span in enumerate(spans):
+            walk = listing.walk(span)
+            for objects in pages(self._source.client, walk):
+                yield from self._take(objects)
+                if not self.members:
+                    return
+                if self.root in self.members:
+                    left = [walk.unread, *spans[index + 1 :]]
+                    self.root.unread([span for span in left if span is not None])
+
+    def _spans(self) -> list[Range] | list[None]:
+        """Where to walk. Children that are in time by their own creation need every parent."""
+        if self.root.resource.created_filter is None:
+            return [None]
+        if self.members == [self.root]:
+            return list(self.root.spans)
+        since = [self._source.span.since]
+        since += [span.since for member in self.members for span in member.spans[-1:]]
+        if any(child.resource.created_field for child in self._children):
+            since.append(0)
+        return [Range(min(since), self._source.span.until)]
+
+    def _take(self, objects: list[Object]) -> Iterator[Batch | Failure]:
+        if self.root in self.members:
+            shown = [without_lists(source, self._expanded) for source in objects]
+            yield Batch(self.root, self.root.rows(shown))
+        for child in self._children:
+            try:
+                for parent_row in objects:
+                    if self._is_parent(parent_row, child):
+                        for found in children_of(parent_row, child, self._source.client):
+                            yield Batch(child, child.rows(found, parent_row["id"]))
+            except (AuthenticationError, AccountError):
+                raise
+            except (StripeError, UnexpectedObjectError) as error:
+                self.members.remove(child)
+                yield Failure(child, error)
+
+    def _is_parent(self, parent_row: Object, child: StripeStream) -> bool:
+        """Whether a child without a creation time of its own is in time by its parent's."""
+        if child.resource.created_field is not None:
+            return True
+        created = self.root.created(parent_row)
+        return created is None or self._source.span.since <= created < self._source.span.until
+
+    @property
+    def _children(self) -> list[StripeStream]:
+        return [member for member in self.members if member is not self.root]
+
+    @property
+    def _expanded(self) -> list[Parent]:
+        """Embedded lists that are only there because a child asked for them."""
+        parents = (child.resource.parent for child in self._children)
+        return [parent for parent in parents if parent is not None and parent.embedded_by_expand]
+
+    def _expand(self) -> list[str]:
+        fields = []
+        for child in self._children:
+            parent = child.resource.parent
+            if parent is None or parent.embedded is None:
+                continue
+            if parent.embedded_by_expand:
+                fields.append(parent.embedded)
+            fields += [f"{parent.embedded}.data.{name}" for name in child.resource.expand]
+        return fields

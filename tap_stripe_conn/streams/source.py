@@ -1,0 +1,23 @@
+"""What the streams of one run read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tap_stripe_conn.api.client import StripeClient
+    from tap_stripe_conn.api.lists import Range
+    from tap_stripe_conn.catalogue.resources import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An account, and the span of creation time to read of it."""
+
+    client: StripeClient
+    catalogue: Catalogue
+
+    span: Range
+    """From `start_date` to `end_date`, or to the start of the run: a frozen bound, so that
+    objects made meanwhile don't move pages."""

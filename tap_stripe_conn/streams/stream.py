@@ -1,0 +1,294 @@
+"""A stream: one resource as the SDK sees it, with its schema, state and rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from singer_sdk import Stream
+from singer_sdk.helpers._catalog import pop_deselected_record_properties
+from singer_sdk.helpers._util import utc_now
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.schema.source import SchemaDirectory
+from singer_sdk.singerlib import RecordMessage, Schema
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from typing_extensions import override
+
+from tap_stripe_conn.api.lists import Listing, Range
+from tap_stripe_conn.catalogue import schemas
+from tap_stripe_conn.streams.bookmarks import Bookmark
+from tap_stripe_conn.streams.family import Failure, Family
+from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import Catalog
+
+    from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.catalogue.resources import Resource
+    from tap_stripe_conn.streams.rows import Row
+    from tap_stripe_conn.streams.source import Source
+    from tap_stripe_conn.tap import TapStripeConn
+
+SCHEMAS: Final = SchemaDirectory(schemas)
+
+OVERLAP: Final = 60
+"""Seconds read again before a bookmark of API v1, whose lists are immediately consistent: for rows
+of the same second, and for clocks that differ."""
+
+V2_OVERLAP: Final = 600
+"""Seconds for API v2, whose lists are eventually consistent
+(https://docs.stripe.com/api-v2-overview)."""
+
+
+class StripeStream(Stream):
+    """One resource of the catalogue.
+
+    `begin` a run, hand what was read to `rows`, say with `unread` how far it is, and `finish`.
+    """
+
+    # Stripe's JSON is JSON already, and RowShaper gives it the schema's form.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    def __init__(self, tap: TapStripeConn, resource: Resource) -> None:
+        """Set the stream up from its resource.
+
+        Args:
+            tap: The tap.
+            resource: What of Stripe's the stream is.
+        """
+        self.resource = resource
+        super().__init__(tap, schema=stream_schema(resource), name=resource.name)
+        self._stripe_tap = tap
+        self.primary_keys = resource.primary_key
+        self.replication_key = UPDATED_AT if resource.incremental else None
+        self._span = Range(0, 0)
+        self._bookmark: Bookmark | None = None
+        self._spans: list[Range] = []
+
+    # A run
+
+    def begin(self, source: Source) -> None:
+        """Find out what is still to read."""
+        self._span = source.span
+        self._spans = [source.span]
+        self._bookmark = None
+        if self.replication_method == REPLICATION_INCREMENTAL:
+            overlap = V2_OVERLAP if self.resource.api_mode == "v2" else OVERLAP
+            before = Bookmark.of(self.name, self.stream_state) or Bookmark()
+            self._bookmark = before.extended(source.span, overlap=overlap)
+            self._spans = self._bookmark.pending
+
+    @property
+    def spans(self) -> Sequence[Range]:
+        """The spans of creation time that this run reads, newest first."""
+        return self._spans
+
+    def rows(self, objects: Iterable[Object], parent_id: str | None = None) -> list[Row]:
+        """The rows of those objects that this run is to read.
+
+        Args:
+            objects: As Stripe sent them.
+            parent_id: For a child: whose children they are.
+
+        Raises:
+            UnexpectedObjectError: An object is of another kind.
+        """
+        parent = self.resource.parent
+        rows = []
+        for source in objects:
+            if source.get("object") not in self.resource.objects:
+                raise UnexpectedObjectError(self._unexpected(source))
+            if not self._is_wanted(source):
+                continue
+            row = self.shaper(source)
+            if parent is not None:
+                row[parent.column] = parent_id
+            rows.append(row)
+        return rows
+
+    def unread(self, spans: Sequence[Range]) -> None:
+        """Move the bookmark: all rows but those within `spans` have been written."""
+        if self._bookmark is not None:
+            self._bookmark.with_unread(spans).write(self.stream_state)
+            self.state_manager.is_flushed = False
+
+    def finish(self) -> None:
+        """Move the bookmark: all rows have been written."""
+        self.unread([])
+
+    @cached_property
+    def shaper(self) -> RowShaper:
+        """Makes rows with the columns that are selected."""
+        return RowShaper(
+            self.effective_schema,
+            deselected=[
+                breadcrumb[1]
+                for breadcrumb, selected in self.mask.items()
+                if len(breadcrumb) == len(("properties", "name")) and not selected
+            ],
+            secrets=self.resource.secrets,
+            secret_holders=self.resource.secret_holders,
+            secret_keys=self._stripe_tap.catalogue.secret_keys,
+            updated_from=self.resource.created_field,
+        )
+
+    @property
+    def root(self) -> StripeStream:
+        """The stream whose list leads to this one: its parent's, or itself."""
+        parent = self.resource.parent
+        return self if parent is None else self._stripe_tap.stripe_streams[parent.stream]
+
+    def listing(
+        self,
+        path: str | None = None,
+        params: Mapping[str, str] | None = None,
+        *,
+        expand: Iterable[str] = (),
+    ) -> Listing:
+        """The list that the stream reads.
+
+        Args:
+            path: A child's, with its parent's id in it.
+            params: A child's, that name its parent.
+            expand: Further fields to ask for, on behalf of the stream's children.
+        """
+        resource = self.resource
+        return Listing(
+            path=path or resource.path,
+            endpoint=resource.path,
+            cursor=resource.cursor,
+            page_size=resource.page_size,
+            params={**resource.params, **(params or {})},
+            expand=(*resource.expand, *expand),
+            created_filter=resource.created_filter,
+            created_field=resource.created_field,
+        )
+
+    def created(self, source: Object) -> int | None:
+        """When an object was made, in Unix seconds; None where it doesn't say."""
+        created = source.get(self.resource.created_field or "")
+        if type(created) is str:  # API v2
+            return _timestamp(created)
+        return created if type(created) is int else None
+
+    def _is_wanted(self, source: Object) -> bool:
+        created = self.created(source)
+        return created is None or any(span.since <= created < span.until for span in self._spans)
+
+    def _unexpected(self, source: Object) -> str:
+        return (
+            f"Stripe sent an object of kind {source.get('object')!r} ({source.get('id')}) in the "
+            f"list of {self.name}, where {' or '.join(self.resource.objects)} is expected"
+        )
+
+    def write_schema(self) -> None:
+        """Write the SCHEMA message."""
+        self._write_schema_message()
+
+    def write_row(self, row: Row) -> None:
+        """Write a RECORD message."""
+        self._write_record_message(row)
+
+    def log_drift(self) -> None:
+        """Say which fields Stripe sent that the schema lacks."""
+        if drift := self.shaper.drift:
+            named = ", ".join(f"{name} ({count} rows)" for name, count in sorted(drift.items()))
+            self.logger.warning("Fields that this version does not know were left out: %s", named)
+
+    # What the SDK asks of a stream
+
+    @override
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Read this stream alone, its parent's list included if it has one."""
+        for result in Family(self.root, [self], self._stripe_tap.source).read():
+            if isinstance(result, Failure):
+                raise result.error
+            yield from result.rows
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take selection and columns from a catalog; keys stay what Stripe makes them."""
+        entry = catalog.get_stream(self.name)
+        if entry is not None and not entry.schema.properties:
+            entry.schema = Schema.from_dict(self.schema)
+        super().apply_catalog(catalog)
+        self.primary_keys = self.resource.primary_key
+        self.replication_key = UPDATED_AT if self.resource.incremental else None
+        if self.replication_key is None:
+            self.forced_replication_method = None
+
+    @override
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        if not self._plain:
+            yield from super()._generate_record_messages(record)
+            return
+        if self._deselects_nested:
+            pop_deselected_record_properties(record, self.schema, self.mask)
+        yield RecordMessage(stream=self.name, record=record, time_extracted=utc_now())
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether rows leave as they are: no stream map, no flattening."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not self.config.get("flattening_enabled")
+        )
+
+    @cached_property
+    def _deselects_nested(self) -> bool:
+        return any(
+            not selected and len(breadcrumb) > len(("properties", "name"))
+            for breadcrumb, selected in self.mask.items()
+        )
+
+    # The SDK's own bookkeeping looks at single rows; ours follows what was read.
+
+    @override
+    def _increment_stream_state(
+        self, latest_record: Record, *, context: Context | None = None
+    ) -> None:
+        pass
+
+    @override
+    def _write_starting_replication_value(self, context: Context | None) -> None:
+        pass
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        return None
+
+
+def stream_schema(resource: Resource) -> dict[str, Any]:
+    """JSON Schema of a stream's rows: Stripe's columns and the tap's own."""
+    schema: dict[str, Any] = SCHEMAS.get_schema(resource.schema)
+    properties = dict(schema["properties"])
+    if resource.parent is not None:
+        column = resource.parent.column
+        properties[column] = {
+            "description": f"Id of the row's parent in the stream {resource.parent.stream}.",
+            **properties.get(column, {}),
+            "type": ["string", "null"],
+        }
+    if resource.incremental:
+        properties[UPDATED_AT] = {
+            "description": "Time of the last known change.",
+            "format": "date-time",
+            "type": ["string", "null"],
+        }
+    for key in resource.primary_key:
+        properties[key] = {**properties[key], "type": ["string"]}
+    return {**schema, "properties": properties}
+
+
+def _timestamp(text: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+    except ValueError:
+        return None

@@ -1,0 +1,181 @@
+"""A run: the selected streams, read one family at a time, through one writer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from tap_stripe_conn.api.errors import (
+    AccountError,
+    AuthenticationError,
+    MissingPermissionError,
+    NotEnabledError,
+    StripeError,
+    WrongModeError,
+)
+from tap_stripe_conn.streams.family import Failure, Family
+from tap_stripe_conn.streams.rows import UnexpectedObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from singer_sdk.metrics import Counter
+
+    from tap_stripe_conn.interrupts import Interrupts
+    from tap_stripe_conn.streams.family import Batch
+    from tap_stripe_conn.streams.source import Source
+    from tap_stripe_conn.streams.stream import StripeStream
+    from tap_stripe_conn.tap import TapStripeConn
+
+STATE_INTERVAL: Final = 5.0
+"""Seconds between STATE messages while rows flow."""
+
+logger = logging.getLogger(__name__)
+
+
+class Status(Enum):
+    """How a stream ended."""
+
+    COMPLETE = "complete"
+    NOT_AVAILABLE = "not available"
+    """The account can't have it: a product that isn't enabled, or the other mode."""
+    NO_PERMISSION = "missing permission"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one stream ended."""
+
+    stream: str
+    status: Status
+    reason: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that the account has of the stream was read."""
+        return self.status in {Status.COMPLETE, Status.NOT_AVAILABLE}
+
+
+class Sync:
+    """One run over the selected streams."""
+
+    def __init__(
+        self,
+        tap: TapStripeConn,
+        streams: Iterable[StripeStream],
+        source: Source,
+        interrupts: Interrupts,
+    ) -> None:
+        """Prepare the run; nothing is read yet.
+
+        Args:
+            tap: Writes the messages, holds the state.
+            streams: The selected ones.
+            source: What to read them from.
+            interrupts: Keeps a signal from cutting a message in two.
+        """
+        self._tap = tap
+        self._streams = list(streams)
+        self._source = source
+        self._interrupts = interrupts
+        self._outcomes: dict[str, Outcome] = {}
+        self._schema_written: set[str] = set()
+        self._state_written = time.monotonic()
+
+    def run(self) -> list[Outcome]:
+        """Read every stream, each as far as it can be read.
+
+        Returns:
+            An outcome for each stream, in their order.
+
+        Raises:
+            AuthenticationError: The credentials were withdrawn meanwhile; likewise AccountError.
+            ConnectionFailedError: Stripe can't be reached any more.
+        """
+        try:
+            for family in self._families():
+                self._run(family)
+        finally:
+            self._write_state()
+        return [self._outcomes[stream.name] for stream in self._streams]
+
+    def _families(self) -> Iterator[Family]:
+        roots: dict[str, list[StripeStream]] = {}
+        for stream in self._streams:
+            roots.setdefault(stream.root.name, []).append(stream)
+        for members in roots.values():
+            yield Family(members[0].root, members, self._source)
+
+    def _run(self, family: Family) -> None:
+        members = list(family.members)
+        with ExitStack() as metrics:
+            counters = {
+                member.name: metrics.enter_context(member.get_record_counter())
+                for member in members
+            }
+            for member in members:
+                metrics.enter_context(member.get_sync_timer())
+            try:
+                for result in family.read():
+                    self._take(result, counters)
+            except (AuthenticationError, AccountError):
+                raise
+            except (StripeError, UnexpectedObjectError) as error:
+                for member in family.members:
+                    self._end(_outcome(member, error, family.root))
+            else:
+                for member in family.members:
+                    self._write_schema(member)
+                    self._end(Outcome(member.name, Status.COMPLETE))
+        self._write_state()
+
+    def _take(self, result: Batch | Failure, counters: dict[str, Counter]) -> None:
+        if isinstance(result, Failure):
+            self._end(_outcome(result.stream, result.error, result.stream))
+            return
+        with self._interrupts.held():
+            self._write_schema(result.stream)
+            for row in result.rows:
+                result.stream.write_row(row)
+        counters[result.stream.name].increment(len(result.rows))
+        if time.monotonic() - self._state_written >= STATE_INTERVAL:
+            self._write_state()
+
+    def _write_schema(self, stream: StripeStream) -> None:
+        if stream.name not in self._schema_written:
+            self._schema_written.add(stream.name)
+            stream.write_schema()
+
+    def _write_state(self) -> None:
+        with self._interrupts.held():
+            self._tap.state_writer.write_state(self._tap.state)
+        self._state_written = time.monotonic()
+
+    def _end(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.stream] = outcome
+        if outcome.status is not Status.COMPLETE:
+            level = logging.INFO if outcome.whole else logging.WARNING
+            logger.log(level, "Stream %s is skipped: %s", outcome.stream, outcome.reason)
+
+
+def _outcome(
+    stream: StripeStream, error: StripeError | UnexpectedObjectError, asked: StripeStream
+) -> Outcome:
+    """How a stream ends on an error of the list that was asked, its own or its parent's."""
+    through = "" if asked is stream else f" (through its parent {asked.name})"
+    if isinstance(error, NotEnabledError):
+        reason = f"this account doesn't have the product{through}: {error}"
+        return Outcome(stream.name, Status.NOT_AVAILABLE, reason)
+    if isinstance(error, WrongModeError):
+        reason = f"it is only there in the other mode{through}: {error}"
+        return Outcome(stream.name, Status.NOT_AVAILABLE, reason)
+    if isinstance(error, MissingPermissionError):
+        permission = error.permission or f"to read {asked.resource.path}"
+        reason = f"missing permission {permission}{through}: {error}"
+        return Outcome(stream.name, Status.NO_PERMISSION, reason)
+    return Outcome(stream.name, Status.FAILED, f"failed{through}: {error}")
