@@ -1,0 +1,215 @@
+"""The Singer face: settings, discovery, sync."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from singer_sdk import Tap
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.singerlib import Catalog
+from typing_extensions import override
+
+from tap_stripe_conn import cli
+from tap_stripe_conn.api.client import StripeClient
+from tap_stripe_conn.api.limits import ENDPOINT_RATE, LIVE_RATE, TEST_RATE, Limiter
+from tap_stripe_conn.api.lists import Range
+from tap_stripe_conn.catalogue.resources import load_catalogue
+from tap_stripe_conn.config import (
+    ConfigError,
+    config_schema,
+    parse_settings,
+    unknown_settings,
+)
+from tap_stripe_conn.connection.auth import authenticator_for
+from tap_stripe_conn.connection.check import check_connection
+from tap_stripe_conn.interrupts import Interrupts
+from tap_stripe_conn.streams.source import Source
+from tap_stripe_conn.streams.stream import StripeStream
+from tap_stripe_conn.sync import Outcome, Status, Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    import click
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_stripe_conn.catalogue.resources import Catalogue
+    from tap_stripe_conn.config import Settings
+
+
+class TapStripeConn(Tap):
+    """Every list that Stripe has, from one connection."""
+
+    name = "tap-stripe-conn"
+    package_name = "tap-stripe-conn"
+    config_jsonschema: ClassVar[dict[str, Any]] = config_schema()
+    message_writer_class = MsgSpecWriter
+    # BATCH is not among them: the SDK's batches bypass the deselection of columns.
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.STATE,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    @override
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As the SDK's tap; nothing is sent yet."""
+        self.interrupts = Interrupts()
+        with _quiet(self.logger):
+            super().__init__(*args, **kwargs)
+
+    # The connection
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the user configured.
+
+        Raises:
+            ConfigError: It can't be used.
+        """
+        return parse_settings(self._config, self.config_jsonschema)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What Stripe offers."""
+        return load_catalogue()
+
+    @cached_property
+    def client(self) -> StripeClient:
+        """The one session with Stripe."""
+        settings = self.settings
+        return StripeClient(
+            base=settings.api_base,
+            auth=authenticator_for(settings),
+            limiter=Limiter(
+                rate=settings.requests_per_second
+                or (TEST_RATE if settings.test_mode else LIVE_RATE),
+                endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
+            ),
+            api_version=self.catalogue.api_version,
+            user_agent=f"{self.name}/{self.plugin_version}",
+        )
+
+    def check_connection(self) -> None:
+        """Prove the credentials.
+
+        Raises:
+            ConnectionUnavailableError: They can't be used.
+        """
+        check_connection(self.client, account_id=self.settings.account_id)
+
+    @cached_property
+    def source(self) -> Source:
+        """What this run reads from; its upper bound is frozen when this is first asked for."""
+        now = self.client.now() + 1
+        until = now if self.settings.until is None else min(now, self.settings.until)
+        return Source(self.client, self.catalogue, Range(self.settings.since, until))
+
+    # Streams
+
+    @override
+    def discover_streams(self) -> Sequence[StripeStream]:
+        """One stream for each resource of the catalogue."""
+        return [StripeStream(self, resource) for resource in self.catalogue.resources.values()]
+
+    @property
+    def stripe_streams(self) -> dict[str, StripeStream]:
+        """All streams, by name."""
+        return cast("dict[str, StripeStream]", self.streams)
+
+    def sync(self) -> list[Outcome]:
+        """Read the selected streams and write what they say.
+
+        Raises:
+            ConnectionFailedError: Stripe can't be reached any more.
+            AuthenticationError: The credentials were withdrawn meanwhile; likewise AccountError.
+        """
+        for name in self._unknown_selected():
+            self.logger.warning("Stream %s is skipped: this version has no such stream", name)
+        streams = [stream for stream in self.stripe_streams.values() if stream.selected]
+        self.logger.info(
+            "Connection %s: reading %d streams of Stripe's API %s",
+            self.settings.connection_name,
+            len(streams),
+            self.catalogue.api_version,
+        )
+        outcomes = Sync(self, streams, self.source, self.interrupts).run()
+        for stream in streams:
+            stream.log_drift()
+        return outcomes + [
+            Outcome(name, Status.FAILED, "this version has no such stream")
+            for name in self._unknown_selected()
+        ]
+
+    def _unknown_selected(self) -> list[str]:
+        return [
+            name
+            for name, entry in (self.input_catalog or Catalog()).items()
+            if name not in self.streams and entry.metadata.root.selected
+        ]
+
+    # The SDK's hooks
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self.append_builtin_config(self.config_jsonschema)
+        try:
+            _ = self.settings
+        except ConfigError as error:
+            if raise_errors:
+                msg = "Config validation failed"
+                raise ConfigValidationError(
+                    msg, errors=list(error.problems), schema=self.config_jsonschema
+                ) from None
+            return list(error.problems)
+        for name in unknown_settings(self._config, self.config_jsonschema):
+            self.logger.warning("There is no setting %r: it is ignored", name)
+        return []
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of the run before.
+
+        Raises:
+            ConfigError: It is not a Singer state.
+        """
+        bookmarks: object = state.get("bookmarks", {})
+        if not isinstance(bookmarks, dict) or not all(
+            isinstance(bookmark, dict) for bookmark in bookmarks.values()
+        ):
+            msg = 'The state must be an object like {"bookmarks": {"<stream>": {…}}}'
+            raise ConfigError(msg)
+        super().load_state(state)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self.interrupts.arrive(signum)
+
+    # The command
+
+    @override
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The command line, as in `cli`."""
+        return cli.command(cls, super().get_singer_command())
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Without the SDK's remarks on how it looks for settings."""
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
