@@ -118,6 +118,10 @@ class CursorGoneError(InvalidRequestError):
     """400 on `starting_after`: the object that marked the place was deleted."""
 
 
+class ExpandRefusedError(InvalidRequestError):
+    """400 on `expand[]`: the account or the key may not have that field."""
+
+
 class RetriableError(StripeError):
     """The same request may succeed later, unless Stripe says otherwise."""
 
@@ -193,6 +197,7 @@ ACCOUNT_OUT_OF_REACH: Final = (
     "does not have access to account",
     "no connect permissions",
 )
+EXPAND_REFUSED: Final = "cannot be expanded"
 IP_NOT_ALLOWED: Final = ("does not allow requests from your ip address",)
 
 _BY_MESSAGE: Final[tuple[tuple[tuple[str, ...], type[StripeError]], ...]] = (
@@ -231,6 +236,7 @@ _BY_STATUS: Final[Mapping[int, type[StripeError]]] = {
     429: RateLimitError,
 }
 
+_BAD_REQUEST: Final = 400
 _SERVER_ERROR: Final = 500
 
 _KEY: Final = re.compile(r"\b((?:sk|rk|pk)_(?:org_)?(?:live_|test_)?)[\w*]+")
@@ -269,6 +275,8 @@ def _class_for(
         return ServerError
     if code == "resource_missing" and param == "starting_after":
         return CursorGoneError
+    if status == _BAD_REQUEST and ((param or "").startswith("expand") or EXPAND_REFUSED in message):
+        return ExpandRefusedError
     lowered = message.lower()
     for parts, error_class in _BY_MESSAGE:
         if any(part in lowered for part in parts):

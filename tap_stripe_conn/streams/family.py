@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_stripe_conn.api.errors import AccountError, AuthenticationError, StripeError
+from tap_stripe_conn.api.errors import (
+    AccountError,
+    AuthenticationError,
+    ExpandRefusedError,
+    StripeError,
+)
 from tap_stripe_conn.api.lists import Range, pages
 from tap_stripe_conn.streams.children import children_of, without_lists
 from tap_stripe_conn.streams.rows import UnexpectedObjectError
@@ -13,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.lists import Listing
     from tap_stripe_conn.catalogue.resources import Parent
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
@@ -67,16 +74,31 @@ class Family:
 
     def _walk(self) -> Iterator[Batch | Failure]:
         spans = self._spans()
-        listing = self.root.listing(expand=self._expand())
         for index, span in enumerate(spans):
-            walk = listing.walk(span)
-            for objects in pages(self._source.client, walk):
+            for objects, unread in self._pages(span):
                 yield from self._take(objects)
                 if not self.members:
                     return
                 if self.root in self.members:
-                    left = [walk.unread, *spans[index + 1 :]]
+                    left = [unread, *spans[index + 1 :]]
                     self.root.unread([span for span in left if span is not None])
+
+    def _pages(self, span: Range | None) -> Iterator[tuple[list[Object], Range | None]]:
+        """Pages of the top-level list, each with the span that is unread after it."""
+        try:
+            yield from self._pages_of(self.root.listing(expand=self._expand()), span)
+        except ExpandRefusedError as error:
+            self.root.logger.warning(
+                "%s is read without expanded fields: %s", self.root.name, error
+            )
+            yield from self._pages_of(replace(self.root.listing(), expand=()), span)
+
+    def _pages_of(
+        self, listing: Listing, span: Range | None
+    ) -> Iterator[tuple[list[Object], Range | None]]:
+        walk = listing.walk(span)
+        for objects in pages(self._source.client, walk):
+            yield objects, walk.unread
 
     def _spans(self) -> list[Range] | list[None]:
         """Where to walk. Children that are in time by their own creation need every parent."""
