@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
@@ -23,7 +24,7 @@ from tap_stripe_conn.streams.rows import UnexpectedObjectError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from singer_sdk.metrics import Counter
+    from singer_sdk.metrics import Counter as MetricsCounter
 
     from tap_stripe_conn.interrupts import Interrupts
     from tap_stripe_conn.streams.family import Batch
@@ -54,6 +55,8 @@ class Outcome:
     stream: str
     status: Status
     reason: str = ""
+    rows: int = 0
+    """Written."""
 
     @property
     def whole(self) -> bool:
@@ -84,6 +87,7 @@ class Sync:
         self._source = source
         self._interrupts = interrupts
         self._outcomes: dict[str, Outcome] = {}
+        self._rows: Counter[str] = Counter()
         self._schema_written: set[str] = set()
         self._state_written = time.monotonic()
 
@@ -127,22 +131,23 @@ class Sync:
                 raise
             except (StripeError, UnexpectedObjectError) as error:
                 for member in family.members:
-                    self._end(_outcome(member, error, family.root))
+                    self._end(member, *_ending(error, member, family.root))
             else:
                 for member in family.members:
                     self._write_schema(member)
-                    self._end(Outcome(member.name, Status.COMPLETE))
+                    self._end(member, Status.COMPLETE)
         self._write_state()
 
-    def _take(self, result: Batch | Failure, counters: dict[str, Counter]) -> None:
+    def _take(self, result: Batch | Failure, counters: dict[str, MetricsCounter]) -> None:
         if isinstance(result, Failure):
-            self._end(_outcome(result.stream, result.error, result.stream))
+            self._end(result.stream, *_ending(result.error, result.stream, result.stream))
             return
         with self._interrupts.held():
             self._write_schema(result.stream)
             for row in result.rows:
                 result.stream.write_row(row)
         counters[result.stream.name].increment(len(result.rows))
+        self._rows[result.stream.name] += len(result.rows)
         if time.monotonic() - self._state_written >= STATE_INTERVAL:
             self._write_state()
 
@@ -156,26 +161,28 @@ class Sync:
             self._tap.state_writer.write_state(self._tap.state)
         self._state_written = time.monotonic()
 
-    def _end(self, outcome: Outcome) -> None:
-        self._outcomes[outcome.stream] = outcome
-        if outcome.status is not Status.COMPLETE:
+    def _end(self, stream: StripeStream, status: Status, reason: str = "") -> None:
+        rows = self._rows[stream.name]
+        outcome = Outcome(stream.name, status, reason, rows)
+        self._outcomes[stream.name] = outcome
+        done = f"{len(self._outcomes)} of {len(self._streams)}"
+        if status is Status.COMPLETE:
+            logger.info("Stream %s: %d rows (%s streams)", stream.name, rows, done)
+        else:
             level = logging.INFO if outcome.whole else logging.WARNING
-            logger.log(level, "Stream %s is skipped: %s", outcome.stream, outcome.reason)
+            logger.log(level, "Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
 
 
-def _outcome(
-    stream: StripeStream, error: StripeError | UnexpectedObjectError, asked: StripeStream
-) -> Outcome:
-    """How a stream ends on an error of the list that was asked, its own or its parent's."""
+def _ending(
+    error: StripeError | UnexpectedObjectError, stream: StripeStream, asked: StripeStream
+) -> tuple[Status, str]:
+    """How a stream ends on an error of the list that was asked: its own, or its parent's."""
     through = "" if asked is stream else f" (through its parent {asked.name})"
     if isinstance(error, NotEnabledError):
-        reason = f"this account doesn't have the product{through}: {error}"
-        return Outcome(stream.name, Status.NOT_AVAILABLE, reason)
+        return Status.NOT_AVAILABLE, f"this account doesn't have the product{through}: {error}"
     if isinstance(error, WrongModeError):
-        reason = f"it is only there in the other mode{through}: {error}"
-        return Outcome(stream.name, Status.NOT_AVAILABLE, reason)
+        return Status.NOT_AVAILABLE, f"it is only there in the other mode{through}: {error}"
     if isinstance(error, MissingPermissionError):
         permission = error.permission or f"to read {asked.resource.path}"
-        reason = f"missing permission {permission}{through}: {error}"
-        return Outcome(stream.name, Status.NO_PERMISSION, reason)
-    return Outcome(stream.name, Status.FAILED, f"failed{through}: {error}")
+        return Status.NO_PERMISSION, f"missing permission {permission}{through}: {error}"
+    return Status.FAILED, f"failed{through}: {error}"

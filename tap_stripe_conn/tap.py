@@ -146,6 +146,13 @@ class TapStripeConn(Tap):
         outcomes = Sync(self, streams, self.source, self.interrupts).run()
         for stream in streams:
             stream.log_drift()
+        self.logger.info(
+            "Connection %s: %d rows of %d streams by %d requests",
+            self.settings.connection_name,
+            sum(outcome.rows for outcome in outcomes),
+            len(streams),
+            self.client.requests_made,
+        )
         return outcomes + [
             Outcome(name, Status.FAILED, "this version has no such stream")
             for name in self._unknown_selected()

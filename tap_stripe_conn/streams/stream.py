@@ -177,7 +177,7 @@ class StripeStream(Stream):
         return created if type(created) is int else None
 
     def _is_wanted(self, source: Object) -> bool:
-        created = self.created(source)
+        created = None if self.resource.singleton else self.created(source)
         return created is None or any(span.since <= created < span.until for span in self._spans)
 
     def _unexpected(self, source: Object) -> str:
