@@ -1,0 +1,1 @@
+"""The project's own Stripe, judged by Stripe's official client."""
