@@ -49,9 +49,19 @@ class SecretFinder:
             case Objects(classes=classes) | Expandable(classes=classes):
                 return any(self._class_leads(cls) for cls in classes)
 
+    def reachable(self, start: SdkClass) -> set[SdkClass]:
+        """A class with all classes that its objects may hold, at any depth."""
+        reached, waiting = {start}, [start]
+        while waiting:
+            for attribute in attributes(self._sdk, waiting.pop()).values():
+                new = set(_classes(attribute.form)) - reached
+                reached |= new
+                waiting.extend(new)
+        return reached
+
     def _class_leads(self, cls: SdkClass) -> bool:
         if cls not in self._leads:
-            reached = self._reachable(cls)
+            reached = self.reachable(cls)
             self._leads[cls] = any(self._has_secret(found) for found in reached)
         return self._leads[cls]
 
@@ -60,15 +70,6 @@ class SecretFinder:
         return bool(SECRET_KEYS & found.keys()) or any(
             _holds_anything(attribute.form) for attribute in found.values()
         )
-
-    def _reachable(self, start: SdkClass) -> set[SdkClass]:
-        reached, waiting = {start}, [start]
-        while waiting:
-            for attribute in attributes(self._sdk, waiting.pop()).values():
-                new = set(_classes(attribute.form)) - reached
-                reached |= new
-                waiting.extend(new)
-        return reached
 
 
 def _classes(form: Form) -> tuple[SdkClass, ...]:
