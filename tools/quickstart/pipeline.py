@@ -59,11 +59,11 @@ def select(catalog: dict[str, list[dict[str, object]]], streams: Sequence[str] |
 class Pipeline:
     """One run of the tap into the loader."""
 
-    def __init__(self, state: Path, logs: Path, streams: int) -> None:
-        """Prepare a run that reads and writes `state` and selects a number of streams."""
+    def __init__(self, state: Path, logs: Path, selected: int) -> None:
+        """Prepare a run of so many `selected` streams, from and to `state`."""
         self._state = state
         self._logs = logs
-        self._progress = _Progress(streams)
+        self._progress = _Progress(selected)
         self._loaded: bytes = b""
 
     def run(self, tap: list[str], loader: list[str], environ: Mapping[str, str]) -> str:
@@ -137,21 +137,24 @@ class Pipeline:
 class _Progress:
     """One line that moves on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, streams: int) -> None:
-        self._streams = streams
+    def __init__(self, selected: int) -> None:
+        self._selected = selected
+        self._stream = ""
         self._rows = 0
-        self._seen: dict[bytes, int] = {}
+        self._with_rows: set[str] = set()
         self._terminal = sys.stdout.isatty()
         self._interval = 0.1 if self._terminal else 5.0  # seconds
         self._next = time.monotonic() + self._interval
 
     def saw(self, line: bytes) -> None:
         head = _HEAD.search(line, 0, _HEAD_BYTES)
+        if head:
+            self._stream = head[2].decode()
         if head and head[1] == b"RECORD":
-            self._seen[head[2]] = self._seen.get(head[2], 0) + 1
             self._rows += 1
+            self._with_rows.add(self._stream)
         if time.monotonic() >= self._next:
-            self._show(f"reading {head[2].decode()}" if head else "reading")
+            self._show(f"reading {self._stream}")
 
     def loading(self) -> None:
         self._show("loading")
@@ -159,13 +162,16 @@ class _Progress:
     def end(self) -> None:
         if self._terminal:
             sys.stdout.write("\r\x1b[K")
-        print(f"  read {self._rows:,} rows of {len(self._seen)} streams", flush=True)
+        print(f"  read {self._sum()}", flush=True)
 
     def _show(self, what: str) -> None:
         self._next = time.monotonic() + self._interval
-        text = f"  {len(self._seen)} of {self._streams} streams, {self._rows:,} rows, {what}"
+        text = f"  {self._sum()}, {what}"
         sys.stdout.write(f"\r\x1b[K{text}" if self._terminal else f"{text}\n")
         sys.stdout.flush()
+
+    def _sum(self) -> str:
+        return f"{self._rows:,} rows, {len(self._with_rows)} of {self._selected} streams have some"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -78,7 +78,7 @@ def shop(python: Path, log: Path) -> Iterator[Source]:
         CommandError: The server did not start; the message is the last line of its log.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    command = [str(python), "-m", "tests.fake_stripe", "--shop", "--until", now]
+    command = [str(python), "-m", "tests.fake_stripe", "--livemode", "--shop", "--until", now]
     with log.open("wb") as errors:
         server = subprocess.Popen(
             command,
