@@ -20,6 +20,8 @@ NOT_WHOLE = 3
 """The tap's exit code when a selected stream could not be read whole."""
 
 STOP_SECONDS = 10
+DRAIN_SECONDS = 600
+"""How long the loader may take to write what it has been given."""
 
 _HEAD = re.compile(rb'"type": ?"(\w+)",.*?"stream": ?"(\w+)"')
 _HEAD_BYTES = 160
@@ -97,13 +99,11 @@ class Pipeline:
         states.start()
         try:
             self._pump(source, target)
-            code, loader_code = source.wait(), target.wait()
+            code = source.wait()
         finally:
-            for process in (source, target):
-                _stop(process)
-            states.join(STOP_SECONDS)
-            self._progress.end()
-            self._keep_state()
+            _stop(source)
+            self._finish(target, states)
+        loader_code = target.returncode
         if loader_code:
             _fail("the loader", loader_code, loader_log)
         if code not in {0, NOT_WHOLE}:
@@ -122,6 +122,18 @@ class Pipeline:
             # The loader is gone: its exit code and its log say why.
             _stop(source)
         self._progress.loading()
+
+    def _finish(self, target: subprocess.Popen[bytes], states: threading.Thread) -> None:
+        # Interrupted or not: what the loader has been given it writes, and then says its state.
+        try:
+            target.wait(DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _stop(target)
+            states.join(STOP_SECONDS)
+            self._progress.end()
+            self._keep_state()
 
     def _read_states(self, target: subprocess.Popen[bytes]) -> None:
         for line in target.stdout or ():
