@@ -69,7 +69,6 @@ FILTERS: dict[str, str] = {
     "/v1/payment_method_configurations": "active application",
     "/v1/payment_method_domains": "domain_name enabled",
     "/v1/payment_methods": "allow_redisplay customer customer_account type",
-    "/v1/payment_records": "created_after created_before",
     "/v1/payouts": "arrival_date destination status",
     "/v1/plans": "active product",
     "/v1/prices": "active currency lookup_keys product recurring type",

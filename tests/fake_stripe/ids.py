@@ -32,6 +32,7 @@ PREFIXES = {
     "customer": "cus",
     "customer_balance_transaction": "cbtxn",
     "customer_cash_balance_transaction": "ccsbtxn",
+    "discount": "di",
     "dispute": "dp",
     "entitlements.active_entitlement": "ent",
     "entitlements.feature": "feat",

@@ -95,6 +95,10 @@ class Renderer:
                 if resource.parent.embedded_by_expand:
                     form.includable.append(resource.parent.embedded)
 
+    def includable(self, stream: str) -> frozenset[str]:
+        """The top-level properties of a stream's objects that only come when expanded."""
+        return frozenset(name.partition(".")[0] for name in self._forms[stream].includable)
+
     def listed(self, account: Account, row: Row) -> bytes:
         """A row as JSON, without expansions; kept until the row changes."""
         if row.body is None:

@@ -45,7 +45,7 @@ class Seeding:
             if resource.parent and resource.parent.embedded:
                 self._embedded[resource.parent.stream].append(resource)
         self._accounts = {self.account_id: Account(self.account_id)}
-        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._counts: defaultdict[str, int] = defaultdict(int, account=1)
         self._lock = RLock()
 
     def add(
@@ -74,6 +74,22 @@ class Seeding:
         """
         with self._lock:
             return self._add(stream, dict(partial or {}), parent, created, account).object
+
+    def put(
+        self, stream: str, obj: Mapping[str, Any], *, parent: str | None = None
+    ) -> StripeObject:
+        """Add an object of the platform's as it is: what `obj` lacks, beside its kind, is null."""
+        with self._lock:
+            resource = self.catalogue.resources[self.stored_in(stream)]
+            blank = dict.fromkeys(self.shapes.properties(resource.name))
+            blank.update(object=resource.objects[0])
+            if "livemode" in blank:
+                blank.update(livemode=self.livemode)
+            blank.update(obj)
+            moment = seconds(blank.get(resource.created_field or "created"))
+            row = Row(object=blank, order=(moment, 0), stream=resource.name, parent=parent)
+            self._insert(self._account(None), row, {})
+            return blank
 
     def seed(  # noqa: PLR0913 - one keyword for each thing a test may want to set
         self,
@@ -149,6 +165,10 @@ class Seeding:
         with self._lock:
             rows = self._rows(self._account(account), stream, parent)
             return [row.id for row in sorted(rows, key=order_of, reverse=True)]
+
+    def includable(self, stream: str) -> frozenset[str]:
+        """The properties of a stream's objects that only come when expanded."""
+        return self._renderer.includable(stream)
 
     def add_account(self, identifier: str | None = None, **properties: object) -> str:
         """Connect an account, which also becomes a row of `accounts`. Returns its id."""

@@ -124,8 +124,8 @@ class Shapes:
         self._simple: dict[str, list[tuple[str, Schema]]] = {}
 
     def properties(self, stream: str) -> frozenset[str]:
-        """The top-level properties that the stream's schema has."""
-        return frozenset(self._schema(stream)["properties"])
+        """The top-level properties that an object of the stream has."""
+        return frozenset(self._schema(stream)["properties"]) - {"deleted"}
 
     def make(
         self, stream: str, number: int, created: float, kind: str | None = None

@@ -1,0 +1,278 @@
+"""A believable small shop: two years of subscriptions and sales whose money adds up.
+
+Everything that happens to an object happens on the day of its creation, so that it never changes
+again: the same shop with a later `until` has the same objects and more. (What moves on in Stripe,
+like a subscription's latest invoice, here stays as it was on its first day.) Days are whole: the
+shop ends at the last midnight, UTC, before `until`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from tests.fake_stripe.billing import Billing
+from tests.fake_stripe.ids import dice
+from tests.fake_stripe.ledger import DAY, HOUR, Course, Ledger, Payer
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.fake_stripe.billing import Price
+    from tests.fake_stripe.server import FakeStripe
+
+FIRST_NAMES = ("Ada", "Alan", "Barbara", "Edsger", "Frances", "Grace", "Hedy", "Katherine", "Mary")
+LAST_NAMES = ("Allen", "Bartik", "Dijkstra", "Hopper", "Johnson", "Lamarr", "Liskov", "Lovelace")
+CITIES = (("Berlin", "DE", "10115"), ("Lisbon", "PT", "1100-148"), ("Oakland", "US", "94607"))
+
+NEW_CUSTOMERS_A_DAY = 0.3
+SALES_A_DAY = 0.6
+SUBSCRIBERS = 0.3
+"""Share of customers who subscribe on their first day."""
+
+
+def stock(
+    stripe: FakeStripe,
+    *,
+    until: float | None = None,
+    since: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Fill the platform's account with the shop, about 300 customers and 15,000 to 20,000 rows.
+
+    Args:
+        stripe: The server.
+        until: When the shop's story ends, in Unix seconds; default: the server's now.
+        since: When it begins; default: the 1st of January two years before `until`'s year, so
+            that a later `until` of the same year goes on with the same story.
+        seed: What chance starts from.
+    """
+    end = _day(stripe.now() if until is None else until)
+    begin = date(end.year - 2, 1, 1) if since is None else _day(since)
+    shop = Shop(stripe, begin, end, dice("shop", seed))
+    day = begin
+    while day < end:
+        shop.live(day)
+        day += timedelta(days=1)
+    shop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer and how they pay."""
+
+    payer: Payer
+    address: dict[str, Any]
+
+
+class Shop:
+    """The shop as it lives, day by day."""
+
+    def __init__(self, stripe: FakeStripe, begin: date, end: date, chance: Random) -> None:
+        """Open, with products and prices."""
+        self._stripe = stripe
+        self._chance = chance
+        self._ledger = Ledger(stripe, _midnight(end))
+        self._customers: list[Customer] = []
+        self._billing = Billing(self._ledger, chance)
+        self._billing.open(_midnight(begin))
+
+    def live(self, day: date) -> None:
+        """One day: new customers, invoices that are due, sales, and on Mondays a payout."""
+        midnight = _midnight(day)
+        for _ in range(self._arrivals(NEW_CUSTOMERS_A_DAY)):
+            self._welcome(midnight + 8 * HOUR + self._chance.randrange(3 * HOUR), day)
+        self._billing.renew(day, midnight + 6 * HOUR)
+        for _ in range(self._arrivals(SALES_A_DAY)):
+            if self._customers:
+                customer = self._chance.choice(self._customers)
+                when = midnight + 12 * HOUR + self._chance.randrange(4 * HOUR)
+                self._sell(customer, when)
+        if day.weekday() == 0:
+            self._ledger.pay_out(midnight + 23 * HOUR)
+
+    def close(self) -> None:
+        """Write what there is only one of: the account and its balance."""
+        left = sum(transaction["net"] for transaction in self._ledger.unpaid)
+        amount = [{"amount": left, "currency": "usd", "source_types": {"card": left}}]
+        nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
+        self._stripe.put("balance", {"available": amount, "pending": nothing})
+        self._stripe.put(
+            "account",
+            {
+                "id": self._stripe.account_id,
+                "business_profile": {"name": "Ada's Notebooks", "url": "https://shop.example.com"},
+                "business_type": "company",
+                "charges_enabled": True,
+                "country": "US",
+                "default_currency": "usd",
+                "details_submitted": True,
+                "email": "ada@shop.example.com",
+                "payouts_enabled": True,
+                "type": "standard",
+            },
+        )
+
+    def _arrivals(self, rate: float) -> int:
+        """How many come on a day: none, one or two."""
+        return sum(self._chance.random() < rate / 2 for _ in range(2))
+
+    def _welcome(self, when: int, day: date) -> None:
+        customer = self._customer(when)
+        self._customers.append(customer)
+        if self._chance.random() < SUBSCRIBERS:
+            self._billing.subscribe(customer.payer, day, when + 600)
+
+    def _customer(self, when: int) -> Customer:
+        chance, ledger = self._chance, self._ledger
+        name = f"{chance.choice(FIRST_NAMES)} {chance.choice(LAST_NAMES)}"
+        city, country, postal_code = chance.choice(CITIES)
+        address = {
+            "city": city,
+            "country": country,
+            "line1": f"{chance.randrange(1, 99)} Main Street",
+            "line2": None,
+            "postal_code": postal_code,
+            "state": None,
+        }
+        number = len(self._customers) + 1
+        payer = Payer(
+            customer=ledger.id("customer"),
+            payment_method=ledger.id("payment_method"),
+            name=name,
+            email=f"{name.lower().replace(' ', '.')}.{number}@example.com",
+            last4=f"{chance.randrange(10000):04}",
+        )
+        ledger.write(
+            "customers",
+            {
+                "id": payer.customer,
+                "address": address,
+                "balance": 0,
+                "created": when,
+                "currency": "usd",
+                "delinquent": False,
+                "email": payer.email,
+                "invoice_prefix": f"SHOP{number:04}",
+                "invoice_settings": {"default_payment_method": payer.payment_method},
+                "metadata": {"crm": str(10000 + number)} if chance.random() < 0.5 else {},
+                "name": name,
+                "next_invoice_sequence": 1,
+                "phone": None,
+                "preferred_locales": ["en"],
+                "tax_exempt": "none",
+            },
+            "customer.created",
+        )
+        self._save_card(payer, address, when + 60)
+        return Customer(payer, address)
+
+    def _save_card(self, payer: Payer, address: dict[str, Any], when: int) -> None:
+        ledger = self._ledger
+        ledger.write(
+            "payment_methods",
+            {
+                "id": payer.payment_method,
+                "allow_redisplay": "always",
+                "billing_details": {"address": address, "email": payer.email, "name": payer.name},
+                "card": {
+                    "brand": "visa",
+                    "country": address["country"],
+                    "exp_month": 12,
+                    "exp_year": 2034,
+                    "funding": "credit",
+                    "last4": payer.last4,
+                },
+                "created": when,
+                "customer": payer.customer,
+                "metadata": {},
+                "type": "card",
+            },
+            "payment_method.attached",
+        )
+        intent = ledger.id("setup_intent")
+        ledger.write(
+            "setup_intents",
+            {
+                "id": intent,
+                "client_secret": f"{intent}_secret_{intent[-8:]}",
+                "created": when,
+                "customer": payer.customer,
+                "metadata": {},
+                "payment_method": payer.payment_method,
+                "payment_method_types": ["card"],
+                "status": "succeeded",
+                "usage": "off_session",
+            },
+            "setup_intent.created",
+            "setup_intent.succeeded",
+        )
+
+    def _sell(self, customer: Customer, when: int) -> None:
+        """A checkout session: one in ten is left, the others are paid."""
+        chance, ledger, payer = self._chance, self._ledger, customer.payer
+        session = ledger.id("checkout.session")
+        goods = chance.sample(self._billing.goods, chance.randint(1, len(self._billing.goods)))
+        basket = [(price, chance.randint(1, 4)) for price in goods]
+        total = sum(price.amount * quantity for price, quantity in basket)
+        intent = None
+        if chance.random() >= 0.1:
+            refund = chance.choice((total, total // 2)) if chance.random() < 0.06 else 0
+            course = Course(refund=refund, disputed=not refund and chance.random() < 0.02)
+            intent = ledger.pay(payer, total, when + 120, "Order", course).intent
+        ledger.write(
+            "checkout_sessions",
+            {
+                "id": session,
+                "amount_subtotal": total,
+                "amount_total": total,
+                "automatic_tax": {"enabled": False, "liability": None, "status": None},
+                "client_secret": None,
+                "created": when,
+                "currency": "usd",
+                "customer": payer.customer,
+                "customer_details": {"email": payer.email, "name": payer.name},
+                "expires_at": when + 3 * HOUR,
+                "metadata": {},
+                "mode": "payment",
+                "payment_intent": intent,
+                "payment_method_types": ["card"],
+                "payment_status": "paid" if intent else "unpaid",
+                "status": "complete" if intent else "expired",
+                "success_url": "https://shop.example.com/thanks",
+                "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+                "ui_mode": "hosted",
+            },
+            "checkout.session.completed" if intent else "checkout.session.expired",
+        )
+        for price, quantity in basket:
+            self._line(session, price, quantity)
+
+    def _line(self, session: str, price: Price, quantity: int) -> None:
+        amount = price.amount * quantity
+        self._ledger.write(
+            "checkout_session_line_items",
+            {
+                "id": self._ledger.id("item"),
+                "amount_discount": 0,
+                "amount_subtotal": amount,
+                "amount_tax": 0,
+                "amount_total": amount,
+                "currency": "usd",
+                "description": price.name,
+                "discounts": [],
+                "price": price.object,
+                "quantity": quantity,
+                "taxes": [],
+            },
+            parent=session,
+        )
+
+
+def _day(moment: float) -> date:
+    return datetime.fromtimestamp(moment, timezone.utc).date()
+
+
+def _midnight(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * DAY
