@@ -259,6 +259,7 @@ class PageUrlWalk(Walk):
         self._listing = listing
         self._span = span
         self._next: Query | None = listing.query(span)
+        self._named: set[str] = set()
 
     @override
     def query(self) -> Query | None:
@@ -268,11 +269,7 @@ class PageUrlWalk(Walk):
     def receive(self, page: Object) -> list[Object]:
         rows = _rows(page)
         url = page.get("next_page_url")
-        following = self._page_at(url) if url else None
-        if following is not None and following == self._next:
-            msg = f"{self._listing.path} names the same page as its next"
-            raise _broken(msg)
-        self._next = following
+        self._next = self._page_at(url) if url else None
         return rows
 
     @override
@@ -285,9 +282,20 @@ class PageUrlWalk(Walk):
         return None if self._next is None else self._span
 
     def _page_at(self, url: str) -> Query:
-        # Only path and query: the credentials never follow a URL to another host.
-        parts = urlsplit(url)
+        # Only path and query: the credentials never follow a URL to another host. A path without a
+        # slash would lengthen the host's name.
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
+        if not parts.path.startswith("/"):
+            msg = f"{self._listing.path} names a next page that is none"
+            raise _broken(msg)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if path in self._named:
+            msg = f"{self._listing.path} names the same page twice as its next"
+            raise _broken(msg)
+        self._named.add(path)
         return Query(path, {}, self._listing.endpoint)
 
 

@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
+from tap_stripe_conn.api.lists import (
+    CursorWalk,
+    Listing,
+    PageUrlWalk,
+    Query,
+    Range,
+    RangeWalk,
+    pages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tap_stripe_conn.api.client import Object, StripeClient
+    from tap_stripe_conn.api.lists import CreatedFilter, Walk
+
+CHARGES = Listing(
+    path="/v1/charges",
+    endpoint="/v1/charges",
+    page_size=2,
+    created_filter="range",
+    created_field="created",
+)
+COUPONS = Listing(path="/v1/coupons", endpoint="/v1/coupons", page_size=2)
+METERS = Listing(path="/v2/meters", endpoint="/v2/meters", cursor="next_page_url", page_size=20)
+
+CURSOR_GONE = CursorGoneError("No such charge", http_status=400)
+
+
+def nothing() -> None:
+    pass
+
+
+@dataclass
+class StripeList:
+    """A list in Stripe's memory, as its documentation describes it."""
+
+    created: dict[str, int] = field(default_factory=dict)
+    """Creation time of each row, in order of insertion."""
+
+    deleted: set[str] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    disturb: Callable[[], None] = nothing
+    """Called before each answer."""
+
+    @classmethod
+    def of(cls, *times: int) -> StripeList:
+        stripe = cls()
+        for moment in times:
+            stripe.insert(moment)
+        return stripe
+
+    @property
+    def there(self) -> list[str]:
+        """Ids, newest first."""
+        rows = [name for name in self.created if name not in self.deleted]
+        return sorted(rows, key=self._place, reverse=True)
+
+    def insert(self, moment: int) -> None:
+        self.created[f"ch_{len(self.created)}"] = moment
+
+    def delete(self, name: str) -> None:
+        self.deleted.add(name)
+
+    def within(self, span: Range) -> set[str]:
+        return {name for name in self.there if span.since <= self.created[name] < span.until}
+
+    def get(self, _path: str, params: Mapping[str, Any], *, endpoint: str) -> Object:
+        """As `StripeClient.get`."""
+        assert endpoint
+        assert len(self.queries) < 500, "the walk never ends"
+        self.disturb()
+        self.queries.append(dict(params))
+        since = params.get("created[gte]", 0)
+        until = params.get("created[lt]", 1 << 40)
+        cursor = params.get("starting_after")
+        if cursor in self.deleted:
+            raise CURSOR_GONE
+        if cursor is not None and not since <= self.created[cursor] < until:
+            return {"object": "list", "data": [], "has_more": False}
+        rows = [
+            name
+            for name in self.there
+            if since <= self.created[name] < until
+            and (cursor is None or self._place(name) < self._place(cursor))
+        ]
+        page = rows[: params["limit"]]
+        self.sent += page
+        return {
+            "object": "list",
+            "data": [{"id": name, "created": self.created[name]} for name in page],
+            "has_more": len(rows) > len(page),
+        }
+
+    def _place(self, name: str) -> tuple[int, int]:
+        return self.created[name], list(self.created).index(name)
+
+
+def read(stripe: StripeList, walk: Walk) -> list[str]:
+    return [row["id"] for page in pages(cast("StripeClient", stripe), walk) for row in page]
+
+
+def charges(page_size: int) -> Listing:
+    return Listing(
+        path="/v1/charges",
+        endpoint="/v1/charges",
+        page_size=page_size,
+        created_filter="range",
+        created_field="created",
+    )
+
+
+few_seconds = st.lists(st.integers(1000, 1012), max_size=24)
+"""Creation times, so few that many rows share a second."""
+
+spans = st.tuples(st.integers(998, 1014), st.integers(998, 1014)).map(lambda ends: Range(*ends))
+page_sizes = st.integers(1, 5)
+
+
+@st.composite
+def troubled_lists(draw: st.DrawFn) -> StripeList:
+    """A list of which rows are deleted, and to which new ones are added, between the pages."""
+    stripe = StripeList.of(*sorted(draw(few_seconds)))
+
+    def disturb() -> None:
+        # The cursor, and what was sent before it.
+        for name in stripe.sent[len(stripe.sent) - draw(st.integers(0, 6)) :]:
+            stripe.delete(name)
+        if stripe.there:
+            for name in draw(st.lists(st.sampled_from(stripe.there), max_size=2)):
+                stripe.delete(name)
+        for _ in range(draw(st.integers(0, 2))):
+            stripe.insert(1014)
+
+    stripe.disturb = disturb
+    return stripe
+
+
+@given(troubled_lists(), spans, page_sizes)
+def test_a_walk_over_a_span_gives_every_row_of_it_once_whatever_is_deleted_meanwhile(
+    stripe: StripeList, span: Range, page_size: int
+) -> None:
+    before = stripe.within(span)
+    received = read(stripe, charges(page_size).walk(span))
+    assert len(received) == len(set(received))
+    assert set(received) <= before
+    assert set(received) >= stripe.within(span)
+
+
+@given(troubled_lists(), spans, page_sizes)
+def test_what_is_unread_only_shrinks_and_holds_every_row_that_was_not_received(
+    stripe: StripeList, span: Range, page_size: int
+) -> None:
+    walk = charges(page_size).walk(span)
+    received: set[str] = set()
+    before = walk.unread
+    for page in pages(cast("StripeClient", stripe), walk):
+        received |= {row["id"] for row in page}
+        left = walk.unread or Range(span.since, span.since)
+        assert before is not None
+        assert before.since == left.since
+        assert left.until <= before.until
+        assert stripe.within(span) <= received | stripe.within(left)
+        before = left
+    assert walk.unread is None
+
+
+@given(troubled_lists(), spans, page_sizes, st.integers(1, 10))
+def test_a_run_that_goes_on_from_what_was_unread_at_a_crash_misses_nothing(
+    stripe: StripeList, span: Range, page_size: int, crash: int
+) -> None:
+    walk = charges(page_size).walk(span)
+    received: set[str] = set()
+    for number, page in enumerate(pages(cast("StripeClient", stripe), walk), start=1):
+        received |= {row["id"] for row in page}
+        if number == crash:
+            break
+    if walk.unread is not None:
+        received |= set(read(stripe, charges(page_size).walk(walk.unread)))
+    assert received >= stripe.within(span)
+
+
+def test_a_second_with_more_rows_than_a_page_survives_the_deletion_of_each_cursor() -> None:
+    stripe = StripeList.of(*[1000] * 7)
+    stripe.disturb = lambda: stripe.deleted.update(stripe.sent[-1:])
+    received = read(stripe, CHARGES.walk(Range(1000, 1001)))
+    assert received == ["ch_6", "ch_5", "ch_4", "ch_3", "ch_2", "ch_1", "ch_0"]
+
+
+def test_an_empty_span_costs_no_request() -> None:
+    stripe = StripeList.of(1000)
+    assert read(stripe, CHARGES.walk(Range(1000, 1000))) == []
+    assert stripe.queries == []
+    assert CHARGES.walk(Range(1001, 1000)).unread is None
+
+
+def test_a_span_without_rows_costs_one_request() -> None:
+    stripe = StripeList.of(1000)
+    assert read(stripe, CHARGES.walk(Range(1001, 2000))) == []
+    assert len(stripe.queries) == 1
+
+
+def test_the_window_of_a_query_never_changes_under_its_cursor() -> None:
+    stripe = StripeList.of(1000, 1001, 1002, 1003, 1004)
+    read(stripe, CHARGES.walk(Range(1000, 2000)))
+    assert stripe.queries == [
+        {"limit": 2, "created[gte]": 1000, "created[lt]": 2000},
+        {"limit": 2, "created[gte]": 1000, "created[lt]": 2000, "starting_after": "ch_3"},
+        {"limit": 2, "created[gte]": 1000, "created[lt]": 2000, "starting_after": "ch_1"},
+    ]
+
+
+def test_a_deleted_cursor_starts_the_walk_afresh_at_the_last_second_it_saw() -> None:
+    stripe = StripeList.of(1000, 1005, 1005, 1005, 1009)
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive(stripe.get("", walk_params(walk), endpoint="/v1/charges"))
+    walk.cursor_gone(CURSOR_GONE)
+    assert walk_params(walk) == {"limit": 2, "created[gte]": 1000, "created[lt]": 1006}
+    page = stripe.get("", walk_params(walk), endpoint="/v1/charges")
+    assert [row["id"] for row in page["data"]] == ["ch_3", "ch_2"]
+    assert [row["id"] for row in walk.receive(page)] == ["ch_2"]
+
+
+def walk_params(walk: Walk) -> dict[str, Any]:
+    query = walk.query()
+    assert query is not None
+    return query.params
+
+
+def test_a_list_that_is_not_newest_first_is_unread_as_a_whole_until_its_end() -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": [{"id": "ch_1", "created": 1001}], "has_more": True})
+    walk.receive({"data": [{"id": "ch_2", "created": 1900}], "has_more": True})
+    assert walk.unread == Range(1000, 2000)
+    with pytest.raises(CursorGoneError):
+        walk.cursor_gone(CURSOR_GONE)
+    walk.receive({"data": [], "has_more": False})
+    assert walk.unread is None
+
+
+@pytest.mark.parametrize("listing", [CHARGES, COUPONS, METERS], ids=lambda each: each.path)
+def test_a_cursor_that_is_gone_before_there_was_one_is_an_error(listing: Listing) -> None:
+    with pytest.raises(CursorGoneError):
+        listing.walk(Range(1000, 2000)).cursor_gone(CURSOR_GONE)
+
+
+# --- Lists without a filter on creation time ---------------------------------------------------
+
+
+@given(troubled_lists(), page_sizes)
+def test_a_walk_by_cursor_alone_misses_no_row_whatever_is_deleted_meanwhile(
+    stripe: StripeList, page_size: int
+) -> None:
+    before = set(stripe.there)
+    listing = Listing(path="/v1/coupons", endpoint="/v1/coupons", page_size=page_size)
+    received = read(stripe, listing.walk())
+    assert set(received) >= before - stripe.deleted
+    starts = [query for query in stripe.queries if "starting_after" not in query]
+    if len(starts) == 1:
+        assert len(received) == len(set(received))
+
+
+def test_a_walk_by_cursor_goes_on_from_the_row_before_a_deleted_one() -> None:
+    stripe = StripeList.of(1000, 1001, 1002, 1003)
+    stripe.disturb = lambda: stripe.deleted.update({"ch_2"} & set(stripe.sent))
+    assert read(stripe, COUPONS.walk()) == ["ch_3", "ch_2", "ch_1", "ch_0"]
+    assert [query.get("starting_after") for query in stripe.queries] == [None, "ch_2", "ch_3"]
+
+
+def test_a_walk_by_cursor_starts_again_when_a_whole_page_was_deleted() -> None:
+    stripe = StripeList.of(1000, 1001, 1002, 1003)
+    stripe.disturb = lambda: stripe.deleted.update({"ch_3", "ch_2"} & set(stripe.sent))
+    assert read(stripe, COUPONS.walk()) == ["ch_3", "ch_2", "ch_1", "ch_0"]
+    cursors = [query.get("starting_after") for query in stripe.queries]
+    assert cursors == [None, "ch_2", "ch_3", None]
+
+
+def test_a_walk_by_cursor_has_its_span_unread_until_the_end() -> None:
+    walk = CursorWalk(CHARGES, Range(1000, 2000))
+    assert walk_params(walk)["created[lt]"] == 2000
+    walk.receive({"data": [{"id": "ch_1"}], "has_more": True})
+    assert walk.unread == Range(1000, 2000)
+    walk.receive({"data": [], "has_more": False})
+    assert walk.query() is None
+    assert walk.unread is None
+
+
+# --- Lists of API v2 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.stripe.com/v2/meters?page=abc&limit=20", "/v2/meters?page=abc&limit=20"],
+)
+def test_the_next_page_is_asked_for_by_the_path_and_query_of_its_url(url: str) -> None:
+    walk = METERS.walk()
+    assert walk.query() == Query("/v2/meters", {"limit": 20}, "/v2/meters")
+    walk.receive({"data": [{"id": "mtr_1"}], "next_page_url": url})
+    assert walk.query() == Query("/v2/meters?page=abc&limit=20", {}, "/v2/meters")
+
+
+def test_the_page_that_names_no_next_is_the_last() -> None:
+    walk = METERS.walk()
+    walk.receive({"data": [{"id": "mtr_1"}], "next_page_url": "/v2/meters?page=2"})
+    assert walk.receive({"data": [{"id": "mtr_2"}], "next_page_url": None}) == [{"id": "mtr_2"}]
+    assert walk.query() is None
+
+
+url_parts = st.text(st.sampled_from("a.@:/?#[]\\% "), max_size=8)
+
+
+@given(
+    st.builds(str.__add__, st.sampled_from(["", "/", "//", "https://", "http://evil"]), url_parts)
+)
+def test_a_next_page_never_leads_to_another_host(url: str) -> None:
+    walk = METERS.walk()
+    try:
+        walk.receive({"data": [], "next_page_url": url})
+    except BrokenListError:
+        return
+    query = walk.query()
+    assert query is None or urlsplit("https://api.stripe.com" + query.path).netloc == (
+        "api.stripe.com"
+    )
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 3])
+def test_a_list_of_pages_that_leads_back_to_a_page_is_broken(cycle: int) -> None:
+    walk = METERS.walk()
+    for number in range(cycle):
+        walk.receive({"data": [], "next_page_url": f"/v2/meters?page={number}"})
+    with pytest.raises(BrokenListError, match="/v2/meters"):
+        walk.receive({"data": [], "next_page_url": "/v2/meters?page=0"})
+
+
+def test_a_span_of_a_list_of_pages_is_unread_until_the_last_page() -> None:
+    walk = METERS.walk(Range(1000, 2000))
+    walk.receive({"data": [], "next_page_url": "/v2/meters?page=2"})
+    assert walk.unread == Range(1000, 2000)
+    walk.receive({"data": []})
+    assert walk.unread is None
+
+
+# --- Lists that contradict themselves ----------------------------------------------------------
+
+BROKEN: dict[str, list[Object]] = {
+    "something that is not a list": [{"object": "charge", "id": "ch_1"}],
+    "a list without rows": [{"data": None, "has_more": False}],
+    "no word on whether there is more": [{"data": [{"id": "ch_1", "created": 1000}]}],
+    "more, but an empty page": [{"data": [], "has_more": True}],
+    "the same page again": [{"data": [{"id": "ch_1", "created": 1000}], "has_more": True}] * 2,
+}
+
+
+@pytest.mark.parametrize("listing", [CHARGES, COUPONS], ids=lambda each: each.path)
+@pytest.mark.parametrize("answers", BROKEN.values(), ids=BROKEN)
+def test_a_list_that_contradicts_itself_is_an_error(
+    listing: Listing, answers: list[Object]
+) -> None:
+    walk = listing.walk(Range(1000, 2000))
+    *before, last = answers
+    for answer in before:
+        walk.receive(answer)
+    with pytest.raises(BrokenListError):
+        walk.receive(last)
+
+
+def test_an_answer_of_api_v2_that_is_no_list_is_an_error() -> None:
+    with pytest.raises(BrokenListError, match="not a list"):
+        METERS.walk().receive({"id": "mtr_1"})
+
+
+# --- Queries -----------------------------------------------------------------------------------
+
+FILTERS: dict[CreatedFilter, dict[str, str | int]] = {
+    "range": {"created[gte]": 1_700_000_000, "created[lt]": 1_700_086_400},
+    "after_before": {"created_after": 1_699_999_999, "created_before": 1_700_086_400},
+    "rfc3339": {
+        "created[gte]": "2023-11-14T22:13:20Z",
+        "created[lt]": "2023-11-15T22:13:20Z",
+    },
+    "rfc3339_flat": {
+        "created_gte": "2023-11-14T22:13:20Z",
+        "created_lt": "2023-11-15T22:13:20Z",
+    },
+}
+
+
+@pytest.mark.parametrize(("created_filter", "params"), FILTERS.items(), ids=FILTERS)
+def test_a_span_is_asked_for_in_the_lists_own_form(
+    created_filter: CreatedFilter, params: dict[str, str | int]
+) -> None:
+    listing = Listing(path="/v1/x", endpoint="/v1/x", page_size=None, created_filter=created_filter)
+    assert listing.query(Range(1_700_000_000, 1_700_086_400)).params == params
+
+
+@pytest.mark.parametrize(("created_filter", "params"), FILTERS.items(), ids=FILTERS)
+def test_a_span_from_the_beginning_has_no_lower_bound(
+    created_filter: CreatedFilter, params: dict[str, str | int]
+) -> None:
+    listing = Listing(path="/v1/x", endpoint="/v1/x", page_size=None, created_filter=created_filter)
+    upper = dict(list(params.items())[1:])
+    assert listing.query(Range(0, 1_700_086_400)).params == upper
+
+
+def test_a_list_without_a_filter_is_not_asked_for_a_span() -> None:
+    assert COUPONS.query(Range(1000, 2000)).params == {"limit": 2}
+
+
+def test_a_query_has_the_lists_own_parameters_and_expands_below_its_rows() -> None:
+    listing = Listing(
+        path="/v1/subscriptions",
+        endpoint="/v1/subscriptions",
+        params={"status": "all"},
+        expand=("items", "discounts"),
+    )
+    assert listing.query(None) == Query(
+        "/v1/subscriptions",
+        {"status": "all", "limit": 100, "expand[]": ["data.items", "data.discounts"]},
+        "/v1/subscriptions",
+    )
+
+
+def test_a_list_is_walked_by_what_it_offers() -> None:
+    span = Range(1000, 2000)
+    assert isinstance(CHARGES.walk(span), RangeWalk)
+    assert isinstance(CHARGES.walk(), CursorWalk)
+    assert isinstance(COUPONS.walk(span), CursorWalk)
+    assert isinstance(METERS.walk(span), PageUrlWalk)
+
+
+@settings(max_examples=20)
+@given(few_seconds, page_sizes)
+def test_one_answer_holds_everything_where_there_is_no_cursor(
+    times: list[int], page_size: int
+) -> None:
+    listing = Listing(path="/v1/x", endpoint="/v1/x", cursor=None, page_size=page_size)
+    rows = [{"id": f"x_{number}"} for number in times]
+    walk = listing.walk()
+    assert walk.receive({"data": rows, "has_more": False}) == rows
+    assert walk.query() is None
