@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from tools.quickstart import parts, pipeline, postgres, report, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from tools.quickstart.parts import Parts
     from tools.quickstart.postgres import Postgres
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 LOGS = HOME / "logs"
 ROOT_HOME = Path("/var/lib/tap-stripe-conn-quickstart")
 """Where PostgreSQL lives when root runs this in a checkout that no other user may enter."""
+
+SHOP_YEARS = 2
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -70,15 +74,29 @@ def _quickstart() -> int:
             database = running.enter_context(postgres.running(installed.postgres, data, log))
         origin = source.account()
         if not origin:
-            with _step("Opening the shop"):
-                python = installed.tap / "bin" / "python"
-                origin = running.enter_context(source.shop(python, LOGS / "stripe.log"))
+            read_before = _state_file("shop").exists()
+            with _step(f"Opening the shop as it {'is today' if read_before else 'was a week ago'}"):
+                origin = running.enter_context(_shop(installed, read_before=read_before))
         return _load(origin, installed, database)
+
+
+def _shop(installed: Parts, *, read_before: bool) -> AbstractContextManager[Source]:
+    """Give the shop as of a week ago, or as of today, with more in it, when it was read before."""
+    today = datetime.now(timezone.utc).date()
+    opening_day = HOME / "shop.since"
+    if not opening_day.exists():
+        opening_day.write_text(str(date(today.year - SHOP_YEARS, 1, 1)))
+    return source.shop(
+        installed.tap / "bin" / "python",
+        LOGS / "stripe.log",
+        since=date.fromisoformat(opening_day.read_text()),
+        until=today if read_before else today - timedelta(weeks=1),
+    )
 
 
 def _load(origin: Source, installed: Parts, database: Postgres) -> int:
     before = report.count_rows(database, origin.name)
-    state = HOME / f"{origin.name}.state.json"
+    state = _state_file(origin.name)
     if not before:
         state.unlink(missing_ok=True)  # it speaks of rows that are not there
     tap = [str(installed.tap / "bin" / "tap-stripe-conn"), "--config=ENV"]
@@ -101,6 +119,10 @@ def _load(origin: Source, installed: Parts, database: Postgres) -> int:
         print(f"\nNot everything could be read: {remark}")
     print(f"\nAll it made is in {where(HOME)}/. Run it again: it adds what is new.")
     return pipeline.NOT_WHOLE if remark else 0
+
+
+def _state_file(source_name: str) -> Path:
+    return HOME / f"{source_name}.state.json"
 
 
 def _loader_settings(database: Postgres, origin: Source) -> dict[str, object]:

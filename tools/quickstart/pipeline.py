@@ -95,13 +95,17 @@ class Pipeline:
                 stderr=loader_errors,
                 start_new_session=True,
             )
+        # In threads, so that Ctrl-C never cuts a message in two.
+        pump = threading.Thread(target=self._pump, args=(source, target), daemon=True)
         states = threading.Thread(target=self._read_states, args=(target,), daemon=True)
-        states.start()
         try:
-            self._pump(source, target)
+            pump.start()
+            states.start()
+            pump.join()
             code = source.wait()
         finally:
             _stop(source)
+            pump.join(DRAIN_SECONDS)
             self._finish(target, states)
         loader_code = target.returncode
         if loader_code:
@@ -120,7 +124,7 @@ class Pipeline:
                     self._progress.saw(line)
         except BrokenPipeError:
             # The loader is gone: its exit code and its log say why.
-            _stop(source)
+            source.terminate()
         self._progress.loading()
 
     def _finish(self, target: subprocess.Popen[bytes], states: threading.Thread) -> None:

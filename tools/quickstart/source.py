@@ -9,13 +9,13 @@ import select
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tools.environments import CHECKOUT, CommandError, last_line, where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import date
     from pathlib import Path
 
 PREFIX = "TAP_STRIPE_CONN_"
@@ -67,18 +67,20 @@ def account() -> Source | None:
 
 
 @contextmanager
-def shop(python: Path, log: Path) -> Iterator[Source]:
-    """Run the project's Stripe server with the small shop, as it is at this moment.
+def shop(python: Path, log: Path, *, since: date, until: date) -> Iterator[Source]:
+    """Run the project's Stripe server with the small shop, as it is on one day.
 
     Args:
         python: Python of the environment that has the tap.
         log: File for the server's log.
+        since: Day that the shop opened on. The same day gives the same shop.
+        until: Day before whose midnight, UTC, its story ends.
 
     Raises:
         CommandError: The server did not start; the message is the last line of its log.
     """
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    command = [str(python), "-m", "tests.fake_stripe", "--livemode", "--shop", "--until", now]
+    span = ["--since", f"{since}T00:00:00+00:00", "--until", f"{until}T00:00:00+00:00"]
+    command = [str(python), "-m", "tests.fake_stripe", "--livemode", "--shop", *span]
     with log.open("wb") as errors:
         server = subprocess.Popen(
             command,
@@ -92,6 +94,7 @@ def shop(python: Path, log: Path) -> Iterator[Source]:
         address = _address(server, log)
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environ |= {KEY: address["key"], f"{PREFIX}API_BASE": address["url"]}
+        environ[f"{PREFIX}END_DATE"] = str(until)
         environ |= {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
         yield Source("shop", "the shop", environ, SHOP_STREAMS)
     finally:
