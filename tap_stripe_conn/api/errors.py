@@ -255,7 +255,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> StripeEr
     said = _error_object(body)
     code, kind = said.get("code"), said.get("type")
     message = said.get("message") or f"Stripe answered {status} without a message"
-    message = _KEY.sub(r"\1…", message)
+    message = _KEY.sub(r"\1…", " ".join(message.split()))
     return _class_for(status, kind, code, said.get("param"), message)(
         message,
         http_status=status,
@@ -288,12 +288,15 @@ def _class_for(
     )
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
+def _error_object(body: bytes) -> dict[str, str]:
+    """What is text in Stripe's error object; empty where there is none."""
     try:
-        document = json.loads(body)
+        document: Any = json.loads(body)
     except ValueError:
         return {}
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, str):  # OAuth's shape
-        return {"code": error, "message": document.get("error_description")}
-    return error if isinstance(error, dict) else {}
+        error = {"code": error, "message": document.get("error_description")}
+    if not isinstance(error, dict):
+        return {}
+    return {name: value for name, value in error.items() if isinstance(value, str)}
