@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.shop:
         stock(stripe, until=options.until, since=options.since, seed=options.random)
     for name, count in options.seed:
-        stripe.seed(name, count, until=options.until, seed=options.random)
+        stripe.seed(name, count, seed=options.random)
     with stripe:
         sys.stdout.write(json.dumps({"url": stripe.url, "key": stripe.secret_key}) + "\n")
         sys.stdout.flush()
@@ -51,9 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--key", help=f"secret key that is valid; default: ${KEY_VARIABLE}, else a new one")
     add("--livemode", action="store_true", help="be in live mode")
     add("--shop", action="store_true", help="have a small shop's objects")
-    add("--until", type=_moment, default=time.time(), help="when the objects end; default: now")
+    add(
+        "--until",
+        type=_moment,
+        default=time.time(),
+        help="when the shop's story ends; default: now",
+    )
     add("--since", type=_moment, help="when the shop begins; default: two calendar years before")
-    add("--seed", type=_seed, action="append", default=[], metavar="STREAM=COUNT")
+    add(
+        "--seed",
+        type=_seed,
+        action="append",
+        default=[],
+        metavar="STREAM=COUNT",
+        help="made-up objects of 2024 and 2025",
+    )
     add("--random", type=int, default=0, metavar="N", help="what chance starts from")
     add("--latency", type=float, default=0.0, help="seconds that every answer takes")
     add("--rate", type=float, help="requests per second that an account may make")
