@@ -185,6 +185,7 @@ _REASONS_BY_CAUSE: Final[tuple[tuple[str, str], ...]] = (
     ("ConnectionRefusedError", "the connection is refused"),
     ("ConnectionResetError", "the connection is reset"),
     ("RemoteDisconnected", "the connection is closed without an answer"),
+    ("ReadTimeoutError", "no answer within the time allowed"),
     ("IncompleteRead", BROKEN_OFF),
 )
 

@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import logging
+import math
+import ssl
+from socket import create_server
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from tap_stripe_conn.api import client as client_module
+from tap_stripe_conn.api.client import MAX_TRIES
+from tap_stripe_conn.api.errors import (
+    ConnectionFailedError,
+    InvalidRequestError,
+    RateLimitError,
+    ServerError,
+    StripeError,
+    UnreadableAnswerError,
+)
+from tests.api.servers import accepting_nobody, answering_with, client_of, recording
+from tests.fake_stripe import FakeStripe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATH = "/v1/account"
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were waited between tries; in these tests they pass at once."""
+    waited: list[float] = []
+    monkeypatch.setattr("backoff._sync.time", SimpleNamespace(sleep=waited.append))
+    return waited
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+# --- Trouble that passes -----------------------------------------------------------------------
+
+TROUBLE: dict[str, dict[str, Any]] = {
+    "500": {"kind": "status", "status": 500},
+    "502 with a proxy's page": {"kind": "status", "status": 502, "body": b"<html>Bad Gateway"},
+    "503": {"kind": "status", "status": 503},
+    "429": {"kind": "rate_limit"},
+    "409 lock_timeout": {"kind": "lock_timeout", "status": 409},
+    "429 lock_timeout": {"kind": "lock_timeout"},
+    "a reset in the middle of the body": {"kind": "reset"},
+    "a connection closed without an answer": {"kind": "drop"},
+    "JSON cut short, with a length that fits": {"kind": "truncated"},
+    "200 that is not JSON": {"kind": "not_json"},
+    "400 that Stripe says to repeat": {"kind": "status", "status": 400, "should_retry": True},
+}
+
+
+@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+def test_trouble_that_passes_is_survived(
+    stripe: FakeStripe, waits: list[float], fault: dict[str, Any]
+) -> None:
+    stripe.fault(PATH, **fault, times=2)
+    assert client_of(stripe).get(PATH)["id"] == stripe.account_id
+    assert len(stripe.requests) == 3
+    assert len(waits) == 2
+
+
+def test_a_server_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    stripe = FakeStripe(port=port)
+    monkeypatch.setattr("backoff._sync.time", SimpleNamespace(sleep=lambda _: stripe.start()))
+    try:
+        client = client_of(key=stripe.secret_key, base=f"http://127.0.0.1:{port}")
+        assert client.get(PATH)["id"] == stripe.account_id
+    finally:
+        stripe.stop()
+    assert len(stripe.requests) == 1
+
+
+# --- Trouble that stays ------------------------------------------------------------------------
+
+
+def test_ten_tries_are_made_and_then_the_last_answer_is_the_error(
+    stripe: FakeStripe, waits: list[float]
+) -> None:
+    stripe.fault(PATH, times=math.inf)
+    with pytest.raises(ServerError) as raised:
+        client_of(stripe).get(PATH)
+    assert len(stripe.requests) == 10
+    assert raised.value.request_id == stripe.requests[-1].id
+    assert str(raised.value) == (
+        f"An unknown error occurred (HTTP 500, request {stripe.requests[-1].id})"
+    )
+    assert all(0 <= wait <= 60 for wait in waits)
+
+
+def test_the_waits_grow_to_a_minute_and_last_two_minutes_on_average(
+    stripe: FakeStripe, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = SimpleNamespace(uniform=lambda _least, most: most)
+    monkeypatch.setattr("backoff._jitter.random", longest)
+    stripe.fault(PATH, times=math.inf)
+    with pytest.raises(ServerError):
+        client_of(stripe).get(PATH)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert sum(waits) / 2 == pytest.approx(121.5)
+
+
+@pytest.mark.parametrize("kind", ["status", "rate_limit", "lock_timeout"])
+def test_stripe_can_end_the_tries_at_once(
+    stripe: FakeStripe,
+    waits: list[float],
+    kind: Any,  # noqa: ANN401 - a literal
+) -> None:
+    stripe.fault(PATH, kind, times=math.inf, should_retry=False)
+    with pytest.raises(StripeError):
+        client_of(stripe).get(PATH)
+    assert len(stripe.requests) == 1
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
+def test_a_refusal_is_not_asked_for_again(stripe: FakeStripe, status: int) -> None:
+    stripe.fault(PATH, status=status, times=math.inf)
+    with pytest.raises(StripeError) as raised:
+        client_of(stripe).get(PATH)
+    assert raised.value.http_status == status
+    assert len(stripe.requests) == 1
+
+
+def test_a_caller_can_ask_for_fewer_tries(stripe: FakeStripe) -> None:
+    stripe.fault(PATH, times=math.inf)
+    with pytest.raises(ServerError):
+        client_of(stripe).get(PATH, max_tries=1)
+    assert len(stripe.requests) == 1
+
+
+def test_an_answer_that_stays_unreadable_is_an_error_with_its_request_id(
+    stripe: FakeStripe,
+) -> None:
+    stripe.fault(PATH, "truncated", times=math.inf)
+    with pytest.raises(UnreadableAnswerError, match="cut short") as raised:
+        client_of(stripe).get(PATH)
+    assert raised.value.request_id == stripe.requests[-1].id
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"\xff", b""])
+def test_an_answer_must_be_a_json_object(stripe: FakeStripe, body: bytes) -> None:
+    stripe.fault(PATH, status=200, body=body, times=math.inf)
+    with pytest.raises(UnreadableAnswerError, match="not a JSON object"):
+        client_of(stripe).get(PATH, max_tries=1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(stripe: FakeStripe, status: int) -> None:
+    with recording() as elsewhere:
+        headers = {"Location": f"{elsewhere.url}/v1/account"}
+        stripe.fault(PATH, status=status, headers=headers, times=math.inf)
+        with pytest.raises(UnreadableAnswerError, match=f"answered {status}"):
+            client_of(stripe).get(PATH, max_tries=1)
+    assert elsewhere.lines == []
+
+
+def test_a_retry_is_logged_with_its_reason_and_without_the_key(
+    stripe: FakeStripe, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stripe.fault(PATH, "rate_limit")
+    client_of(stripe).get(PATH)
+    [line] = [record.getMessage() for record in caplog.records if "try 2" in record.getMessage()]
+    assert line.startswith("GET /v1/account: Request rate limit exceeded.")
+    assert stripe.requests[0].id in line
+    assert stripe.secret_key not in caplog.text
+
+
+def test_stripes_reason_for_a_rate_limit_is_kept(stripe: FakeStripe) -> None:
+    stripe.fault(PATH, "rate_limit")
+    with pytest.raises(RateLimitError) as raised:
+        client_of(stripe).get(PATH, max_tries=1)
+    assert raised.value.rate_limited_reason == "global-rate"
+
+
+# --- What is sent ------------------------------------------------------------------------------
+
+
+def test_a_request_names_the_key_the_version_and_the_tap(stripe: FakeStripe) -> None:
+    client_of(stripe).get(PATH)
+    headers = stripe.requests[0].headers
+    assert headers["authorization"] == f"Bearer {stripe.secret_key}"
+    assert headers["stripe-version"] == "2026-10-28.endive"
+    assert headers["user-agent"] == "tap-stripe-conn/1.2.3"
+
+
+@pytest.mark.parametrize("account_id", [None, ""])
+def test_without_an_account_there_is_no_header_for_one_and_never_an_empty_one(
+    stripe: FakeStripe, account_id: str | None
+) -> None:
+    client_of(stripe, account_id=account_id).get(PATH)
+    headers = stripe.requests[0].headers
+    assert not headers.keys() & {"stripe-account", "stripe-context"}
+    assert [name for name, value in headers.items() if not value] == []
+
+
+def test_a_connected_account_goes_into_stripe_account(stripe: FakeStripe) -> None:
+    account = stripe.add_account()
+    assert client_of(stripe, account_id=account).get(PATH)["id"] == account
+    assert stripe.requests[0].headers["stripe-account"] == account
+
+
+def test_the_account_of_an_organization_goes_into_stripe_context(stripe: FakeStripe) -> None:
+    account = stripe.add_account()
+    client = client_of(stripe, key=stripe.org_key(), account_id=account)
+    assert client.get(PATH)["id"] == account
+    headers = stripe.requests[0].headers
+    assert headers["stripe-context"] == account
+    assert "stripe-account" not in headers
+
+
+def test_parameters_go_into_the_query_and_a_list_repeats_its_name(stripe: FakeStripe) -> None:
+    stripe.add("charges")
+    client_of(stripe).get(
+        "/v1/charges", {"limit": 1, "expand[]": ["data.refunds", "data.customer"]}
+    )
+    assert stripe.requests[0].params == {"limit": "1"}
+    assert stripe.requests[0].arrays == {"expand": ["data.refunds", "data.customer"]}
+
+
+def test_a_path_may_bring_its_own_query(stripe: FakeStripe) -> None:
+    client_of(stripe).get("/v1/charges?limit=3", {})
+    assert stripe.requests[0].params == {"limit": "3"}
+
+
+def test_what_stripe_refuses_is_raised_with_its_parameter(stripe: FakeStripe) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        client_of(stripe).get("/v1/charges", {"nonsense": "1"})
+    assert raised.value.param == "nonsense"
+
+
+def test_connections_are_kept_open(stripe: FakeStripe, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
+    client = client_of(stripe)
+    for _ in range(3):
+        client.get(PATH)
+    assert caplog.text.count("Starting new HTTP connection") == 1
+    assert client.requests_made == 3
+
+
+def test_a_trailing_slash_of_the_base_is_left_out(stripe: FakeStripe) -> None:
+    client_of(base=stripe.url + "/", key=stripe.secret_key).get(PATH)
+    assert stripe.requests[0].path == PATH
+
+
+# --- The clock ---------------------------------------------------------------------------------
+
+
+def test_the_time_is_stripes() -> None:
+    with FakeStripe(now=lambda: 1_700_000_000) as stripe:
+        client = client_of(stripe)
+        client.get(PATH)
+        assert client.now() in {1_700_000_000, 1_700_000_001}
+
+
+def test_a_date_that_is_none_leaves_the_clock_as_it_was() -> None:
+    with FakeStripe(now=lambda: 1_700_000_000) as stripe:
+        client = client_of(stripe)
+        client.get(PATH)
+        for date in ("yesterday", ""):
+            stripe.fault(PATH, status=404, headers={"Date": date})
+            with pytest.raises(StripeError):
+                client.get(PATH)
+        assert client.now() in {1_700_000_000, 1_700_000_001}
+
+
+# --- The environment ---------------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with recording() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert client_of(base="http://stripe.invalid").get(PATH) == {"recorded": True}
+    assert proxy.lines == ["GET http://stripe.invalid/v1/account HTTP/1.1"]
+
+
+def test_a_proxy_is_not_used_for_hosts_that_the_environment_excepts(
+    stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        client_of(stripe).get(PATH)
+    assert proxy.lines == []
+    assert len(stripe.requests) == 1
+
+
+def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with recording() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(ConnectionFailedError, match="the proxy does not let"):
+            client_of(base="https://stripe.invalid").get(PATH, max_tries=1)
+    assert proxy.lines == ["CONNECT stripe.invalid:443 HTTP/1.0"]
+
+
+def test_certificates_of_the_environment_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with recording(tls(authority)) as server:
+        assert client_of(base=server.url).get(PATH) == {"recorded": True}
+
+
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+# --- Why there is no answer --------------------------------------------------------------------
+
+
+def why(base: str, *, max_tries: int = 1) -> str:
+    with pytest.raises(ConnectionFailedError) as raised:
+        client_of(base=base).get(PATH, max_tries=max_tries)
+    return str(raised.value)
+
+
+def test_a_name_that_is_none_is_called_dns() -> None:
+    assert why("http://stripe.invalid") == "the host name can't be resolved (DNS)"
+
+
+def test_a_closed_port_is_called_refused() -> None:
+    with create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    assert why(f"http://127.0.0.1:{port}") == "the connection is refused"
+
+
+def test_a_certificate_that_nobody_trusts_is_called_tls() -> None:
+    with recording(tls(trustme.CA())) as server:
+        assert why(server.url) == "the TLS certificate or handshake failed"
+    assert server.lines == []
+
+
+def test_a_server_that_speaks_no_tls_is_called_tls(stripe: FakeStripe) -> None:
+    reason = why(stripe.url.replace("http:", "https:"))
+    assert reason == "the TLS certificate or handshake failed"
+
+
+def test_a_server_that_does_not_take_the_connection_is_called_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "CONNECT_TIMEOUT", 0.2)
+    with accepting_nobody() as base:
+        assert why(base) == "no connection within the time allowed"
+
+
+def test_a_server_that_does_not_answer_is_called_slow(
+    stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.2)
+    stripe.fault("*", "stall", seconds=30)
+    with pytest.raises(ConnectionFailedError, match=r"^no answer within the time allowed$"):
+        client_of(stripe).get(PATH, max_tries=1)
+
+
+def test_a_server_that_stops_in_the_middle_of_an_answer_is_called_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.2)
+    with answering_with(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"') as base:
+        assert why(base) == "no answer within the time allowed"
+
+
+def test_a_reset_in_the_middle_of_an_answer_is_called_broken_off(stripe: FakeStripe) -> None:
+    stripe.fault(PATH, "reset")
+    with pytest.raises(ConnectionFailedError, match=r"^the connection broke off in the middle"):
+        client_of(stripe).get(PATH, max_tries=1)
+
+
+def test_a_connection_closed_before_the_answer_is_called_so(stripe: FakeStripe) -> None:
+    stripe.fault(PATH, "drop")
+    with pytest.raises(ConnectionFailedError, match=r"^the connection is (reset|closed without)"):
+        client_of(stripe).get(PATH, max_tries=1)
+
+
+def test_no_answer_however_often_it_was_asked_is_an_error(waits: list[float]) -> None:
+    assert why("http://stripe.invalid", max_tries=MAX_TRIES).endswith("(DNS)")
+    assert len(waits) == 9
