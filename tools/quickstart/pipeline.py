@@ -79,22 +79,36 @@ class Pipeline:
         tap_log, loader_log = self._logs / "tap.log", self._logs / "loader.log"
         if self._state.exists():
             tap = [*tap, "--state", str(self._state)]
-        with tap_log.open("wb") as tap_errors, loader_log.open("wb") as loader_errors:
-            source = subprocess.Popen(
+        with (
+            tap_log.open("wb") as tap_errors,
+            loader_log.open("wb") as loader_errors,
+            # Sessions of their own: Ctrl-C is for the quickstart, which stops them in order.
+            subprocess.Popen(
                 tap,
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=tap_errors,
                 start_new_session=True,
-            )
-            target = subprocess.Popen(
+            ) as source,
+            subprocess.Popen(
                 loader,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=loader_errors,
                 start_new_session=True,
-            )
+            ) as target,
+        ):
+            code = self._join(source, target)
+        loader_code = target.returncode
+        if loader_code:
+            _fail("the loader", loader_code, loader_log)
+        if code not in {0, NOT_WHOLE}:
+            _fail("the tap", code, tap_log)
+        return last_line(tap_log.read_text(errors="replace")) if code == NOT_WHOLE else ""
+
+    def _join(self, source: subprocess.Popen[bytes], target: subprocess.Popen[bytes]) -> int:
+        """Pass on all messages and states and give the tap's exit code."""
         # In threads, so that Ctrl-C never cuts a message in two.
         pump = threading.Thread(target=self._pump, args=(source, target), daemon=True)
         states = threading.Thread(target=self._read_states, args=(target,), daemon=True)
@@ -102,17 +116,11 @@ class Pipeline:
             pump.start()
             states.start()
             pump.join()
-            code = source.wait()
+            return source.wait()
         finally:
             _stop(source)
             pump.join(DRAIN_SECONDS)
             self._finish(target, states)
-        loader_code = target.returncode
-        if loader_code:
-            _fail("the loader", loader_code, loader_log)
-        if code not in {0, NOT_WHOLE}:
-            _fail("the tap", code, tap_log)
-        return last_line(tap_log.read_text(errors="replace")) if code == NOT_WHOLE else ""
 
     def _pump(self, source: subprocess.Popen[bytes], target: subprocess.Popen[bytes]) -> None:
         if source.stdout is None or target.stdin is None:
