@@ -168,6 +168,12 @@ class TapStripeConn(Tap):
     # The SDK's hooks
 
     @override
+    def setup_mapper(self) -> None:
+        """Set up the stream maps, once the streams have completed the catalog."""
+        _ = self.streams
+        super().setup_mapper()
+
+    @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self.append_builtin_config(self.config_jsonschema)
         try:

@@ -22,7 +22,7 @@ def children_of(
 ) -> Iterator[list[Object]]:
     """The children of one parent, newest first, as pages.
 
-    No request is made where the parent's row holds the whole list.
+    No request is made where the parent's row holds the whole list, or null for it.
 
     Args:
         parent_row: As Stripe sent it.
@@ -35,8 +35,10 @@ def children_of(
     parent = child.resource.parent
     if parent is None or any(parent_row.get(name) != value for name, value in parent.where.items()):
         return
-    embedded = embedded_list(parent_row, parent)
-    if embedded is not None and embedded.get("has_more") is False:
+    embedded = _embedded(parent_row, parent)
+    if embedded is None:
+        return
+    if embedded.get("has_more") is False:
         yield embedded["data"]
         return
     listing = _listing(parent_row, parent, child)
@@ -49,14 +51,17 @@ def children_of(
         child.logger.info("No %s of %s: %s", child.name, parent_row["id"], error)
 
 
-def embedded_list(parent_row: Object, parent: Parent) -> Object | None:
-    """The list object in the parent's row, where there is one."""
+def _embedded(parent_row: Object, parent: Parent) -> Object | None:
+    """The list object in the parent's row: empty if it isn't there, None if Stripe says null."""
     value: Any = parent_row
     for name in parent.embedded.split(".") if parent.embedded else ():
-        value = value.get(name) if isinstance(value, dict) else None
-    if value is parent_row or not isinstance(value, dict) or "data" not in value:
-        return None
-    return value
+        if name not in value:
+            return {}
+        value = value[name]
+        if value is None:
+            return None
+    embedded: Object = {} if value is parent_row else value
+    return embedded
 
 
 def without_lists(parent_row: Object, parents: Iterable[Parent]) -> Object:

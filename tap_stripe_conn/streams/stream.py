@@ -213,12 +213,12 @@ class StripeStream(Stream):
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
         """Take selection and columns from a catalog; keys stay what Stripe makes them."""
-        entry = catalog.get_stream(self.name)
-        if entry is not None and not entry.schema.properties:
-            entry.schema = Schema.from_dict(self.schema)
+        if entry := catalog.get_stream(self.name):
+            entry.key_properties = self.resource.primary_key
+            entry.replication_key = self.replication_key
+            if not entry.schema.properties:
+                entry.schema = Schema.from_dict(self.schema)
         super().apply_catalog(catalog)
-        self.primary_keys = self.resource.primary_key
-        self.replication_key = UPDATED_AT if self.resource.incremental else None
         if self.replication_key is None:
             self.forced_replication_method = None
 
