@@ -87,13 +87,18 @@ class Bookmark:
             *_minus(wanted, read),
             *(_common(wanted, _common(read, span)) for span in self.pending),
         ]
-        later = [_common(span, Range(wanted.until, span.until)) for span in self.pending]
         return Bookmark(
             wanted.since,
-            max(wanted.until, self.until),
-            newest_first([*missing, *later]),
+            self._read_from(wanted.until),
+            newest_first(missing),
             self.complete_until,
         )
+
+    def _read_from(self, moment: int) -> int:
+        """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""
+        if self.since > moment or any(span.until > moment for span in self.pending):
+            return moment
+        return max(moment, self.until)
 
     def with_unread(self, unread: Sequence[Range]) -> Bookmark:
         """The bookmark when of its pending spans only the part within `unread` is left."""
@@ -104,9 +109,10 @@ class Bookmark:
 def newest_first(spans: Iterable[Range]) -> list[Range]:
     """The same seconds in as few spans as possible, newest first, without empty ones."""
     merged: list[Range] = []
-    for span in sorted((span for span in spans if span.since < span.until), reverse=True):
+    full = (span for span in spans if span.since < span.until)
+    for span in sorted(full, key=lambda span: span.until, reverse=True):
         if merged and span.until >= merged[-1].since:
-            merged[-1] = Range(span.since, max(span.until, merged[-1].until))
+            merged[-1] = Range(min(span.since, merged[-1].since), merged[-1].until)
         else:
             merged.append(span)
     return merged
