@@ -249,6 +249,16 @@ def test_stripe_account_reads_a_connected_account(stripe: FakeStripe, client: St
     assert ids(client.v1.accounts.list().data) == [connected]
 
 
+def test_a_disconnected_account_is_out_of_reach(stripe: FakeStripe, client: StripeClient) -> None:
+    connected = stripe.add_account()
+    token = stripe.oauth_token(connected)
+    stripe.disconnect(connected)
+    with pytest.raises(errors.PermissionError, match="access may have been revoked"):
+        client.v1.charges.list(options={"stripe_account": connected})
+    with pytest.raises(errors.PermissionError, match="access may have been revoked"):
+        client_of(stripe, token).v1.charges.list()
+
+
 def test_a_refresh_token_becomes_an_access_token(stripe: FakeStripe, client: StripeClient) -> None:
     connected = stripe.add_account()
     theirs = stripe.add("charges", account=connected)["id"]

@@ -79,6 +79,12 @@ def test_an_empty_stripe_account_is_refused(get: Callable[..., requests.Response
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "account_invalid")
 
 
+def test_a_version_that_is_none_is_refused(get: Callable[..., requests.Response]) -> None:
+    answer = get("/v1/charges", Stripe_Version="latest")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "Invalid Stripe API version: latest"
+
+
 def test_api_v2_needs_a_version(get: Callable[..., requests.Response]) -> None:
     assert get("/v2/core/events").status_code == 400
     answer = get("/v2/core/events", Stripe_Version="2026-10-28.endive")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 REFUSALS: dict[str, tuple[int, str]] = {
@@ -35,6 +36,9 @@ Refusal = Literal[
     "platform_controls",
     "unrecognized",
 ]
+
+
+VERSION = re.compile(r"^\d{4}-\d\d-\d\d(\.\w+)?(;.*)?$")
 
 
 class StripeError(Exception):
@@ -98,6 +102,12 @@ def unknown_url(method: str, path: str) -> StripeError:
 def bad_parameter(*, param: str, message: str, code: str | None = None) -> StripeError:
     """A 400 about one parameter."""
     return StripeError(400, message, code=code, param=param)
+
+
+def refuse_bad_version(version: str | None) -> None:
+    """Raise Stripe's 400 for an API version that cannot be one."""
+    if version is not None and not VERSION.match(version):
+        raise StripeError(400, f"Invalid Stripe API version: {version}")
 
 
 def refusal(name: Refusal, method: str, path: str) -> StripeError:

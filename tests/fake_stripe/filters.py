@@ -152,8 +152,14 @@ HIDDEN: dict[str, tuple[tuple[str | None, Callable[[StripeObject], bool]], ...]]
 }
 """Rows that a list leaves out, by stream: the parameter that shows them, and which they are."""
 
+FORWARD_ONLY = {"/v1/payment_attempt_records": "ending_before"}
+"""Lists that cannot be paged backwards, and the parameter that they lack."""
+
 RANGE = re.compile(r"^(\w+)\[(gt|gte|lt|lte)\]$")
 BRACKET = re.compile(r"^(\w+)\[(\w+)\]$")
+MOMENT = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
+"""RFC 3339."""
+
 FIRST: Order = (-math.inf, 0)
 LAST: Order = (math.inf, 0)
 Window: TypeAlias = "tuple[Order, Order]"
@@ -175,18 +181,26 @@ class Conditions:
 
     def rows(self, listing: Listing) -> list[Row]:
         """The rows that meet them, oldest first."""
-        rows = listing.rows
-        if self.equal:
-            (prop, values), *others = self.equal.items()
-            rows = _having(listing, prop, values)
-            for other, wanted in others:
-                keep = {id(row) for row in _having(listing, other, wanted)}
-                rows = [row for row in rows if id(row) in keep]
+        if not self.equal and not self.ranges and not self.hidden:
+            return listing.rows
+        if len(self.equal) == 1 and not self.ranges and not self.hidden:
+            return self._equal(listing)
+        key = (*self.equal.items(), *self.ranges, *self.hidden)
+        return listing.kept(key, lambda: self._selected(listing))
+
+    def _selected(self, listing: Listing) -> list[Row]:
+        rows = self._equal(listing)
         for prop, operator, bound in self.ranges:
             rows = [row for row in rows if _within(lookup(row.object, prop), operator, bound)]
-        if self.hidden:
-            rows = [row for row in rows if not any(hides(row.object) for hides in self.hidden)]
-        return rows
+        return [row for row in rows if not any(hides(row.object) for hides in self.hidden)]
+
+    def _equal(self, listing: Listing) -> list[Row]:
+        rows: list[Row] | None = None
+        for prop, values in self.equal.items():
+            having = _having(listing, prop, values)
+            chosen = {id(row) for row in having}
+            rows = having if rows is None else [row for row in rows if id(row) in chosen]
+        return listing.rows if rows is None else rows
 
 
 def conditions(resource: Resource, request: Request, where: Mapping[str, str]) -> Conditions:
@@ -253,7 +267,7 @@ def accepted(resource: Resource) -> frozenset[str]:
     if resource.page_size is not None:
         names.add("limit")
     if resource.cursor == "starting_after":
-        names |= {"starting_after", "ending_before"}
+        names |= {"starting_after", "ending_before"} - {FORWARD_ONLY.get(resource.path)}
     if resource.cursor == "next_page_url":
         names |= {"page", "include"}
     if resource.api_mode == "v1":
@@ -347,6 +361,12 @@ def _time(resource: Resource, name: str, value: str) -> float:
     try:
         if resource.api_mode == "v1":
             return int(value)
+        if not MOMENT.match(value):
+            raise bad_parameter(
+                param=name,
+                message=f"Invalid timestamp: {value}. It must be an RFC 3339 date and time.",
+                code="parameter_invalid_timestamp",
+            )
         return seconds(value)
     except ValueError:
         kind = "integer" if resource.api_mode == "v1" else "timestamp"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import string
+from base64 import b64encode
+from hashlib import blake2b
 
 ALPHABET = string.ascii_letters + string.digits
 
@@ -129,18 +131,9 @@ def make_id(object_name: str, number: int, *, testmode: bool) -> str:
 
 
 def scramble(salt: str, number: int) -> str:
-    """24 letters and digits that look like nothing and end in the number, base 62."""
-    state = (sum(ord(c) * 131**i for i, c in enumerate(salt)) + number * 0x9E3779B97F4A7C15) | 1
-    state = (state * 0xDA942042E4DD58B5) % 2**128
-    letters = []
-    for _ in range(16):
-        state, rest = divmod(state, 62)
-        letters.append(ALPHABET[rest])
-    tail = ""
-    while number:
-        number, rest = divmod(number, 62)
-        tail = ALPHABET[rest] + tail
-    return "1" + "".join(letters) + tail.rjust(7, "0")
+    """24 letters and digits that look like nothing and end in the number, in hexadecimal."""
+    digest = blake2b(f"{salt}/{number}".encode(), digest_size=12).digest()
+    return f"1{b64encode(digest, b'Zq').decode()}{number:07x}"
 
 
 def token(length: int) -> str:

@@ -154,8 +154,10 @@ class Keys:
             )
         if context is not None:
             wanted = context.rpartition("/")[2]
-        if wanted is None or wanted == key.account:
-            return key.account
+        if wanted is None:
+            wanted = key.account
+        if wanted == key.account and wanted in accounts:
+            return wanted
         if key.kind == "restricted" and not key.connect:
             raise StripeError(
                 403,

@@ -183,6 +183,12 @@ class Seeding:
             self._accounts[row.id] = Account(row.id)
             return row.id
 
+    def disconnect(self, identifier: str) -> None:
+        """Have a connected account withdraw the platform's access."""
+        with self._lock:
+            self.delete("accounts", identifier)
+            del self._accounts[identifier]
+
     def stored_in(self, stream: str) -> str:
         """The stream that a stream's rows are kept under: nearly always itself."""
         if stream in SHARED:

@@ -9,7 +9,14 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from tap_stripe_conn.catalogue.resources import load_catalogue
-from tests.fake_stripe.errors import StripeError, bad_parameter, missing, refusal, unknown_url
+from tests.fake_stripe.errors import (
+    StripeError,
+    bad_parameter,
+    missing,
+    refusal,
+    refuse_bad_version,
+    unknown_url,
+)
 from tests.fake_stripe.faults import NOT_JSON, RANDOM_KINDS, Fault, Faults
 from tests.fake_stripe.filters import refuse_unknown
 from tests.fake_stripe.ids import scramble
@@ -154,11 +161,11 @@ class FakeStripe(Seeding):
 
     def oauth_token(self, account: str) -> str:
         """An access token that a connected account granted."""
-        return self.keys.make("oauth", account=account).text
+        return self.keys.make("oauth", account=self._account(account).id).text
 
     def refresh_token(self, account: str, *, path: str = "/oauth/token") -> str:
         """A refresh token for Connect's endpoint, or for Apps' (`path="/v1/oauth/token"`)."""
-        return self.oauth.grant(account, path)
+        return self.oauth.grant(self._account(account).id, path)
 
     # --- What goes wrong -------------------------------------------------------------------
 
@@ -270,6 +277,7 @@ class FakeStripe(Seeding):
             request.stream = route.resource.name
             request.is_list = route.kind == "list"
             key = self.keys.authenticate(request.headers)
+            refuse_bad_version(request.headers.get("stripe-version"))
             request.account = self.keys.account(key, request.headers, self._accounts)
             with self.rates.admit(request.account, route.resource.path):
                 if seconds:

@@ -140,6 +140,10 @@ class Shapes:
             obj["id"] = self.id(stream, str(obj["object"]), number)
         if "livemode" in obj:
             obj["livemode"] = self._livemode
+        if stream == "events":
+            about = str(obj["type"]).partition(".")[0]
+            identifier = make_id(about, number, testmode=not self._livemode)
+            obj["data"] = {"object": {"id": identifier, "object": about}}
         self._plant_secrets(resource, obj, number)
         return obj
 
@@ -172,8 +176,6 @@ class Shapes:
                 parts[name] = nested_value(name, schema, variant + 1)
             else:
                 simple.append((name, schema))
-        if "data" in parts and stream == "events":
-            parts["data"] = {"object": {"id": make_id("charge", variant + 1, testmode=True)}}
         if stream.endswith("payment_methods"):
             for name in parts.keys() - NOT_A_BRANCH - {"card"}:
                 parts[name] = None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
 StripeObject: TypeAlias = dict[str, Any]
 Order: TypeAlias = tuple[float, int]
@@ -35,6 +35,10 @@ class Row:
         return str(self.object.get("id", self.stream))
 
 
+SELECTIONS = 100
+"""How many selections a listing keeps."""
+
+
 def order_of(row: Row) -> Order:
     """The key for bisecting rows."""
     return row.order
@@ -48,6 +52,7 @@ class Listing:
         self.rows: list[Row] = []
         self._by_id: dict[str, Row] = {}
         self._by_value: dict[str, dict[str, list[Row]]] = {}
+        self._selections: dict[Hashable, list[Row]] = {}
 
     def insert(self, row: Row) -> None:
         """Put a row where its time says; nearly always that is the end."""
@@ -56,13 +61,13 @@ class Listing:
         else:
             self.rows.append(row)
         self._by_id[row.id] = row
-        self._by_value.clear()
+        self.changed()
 
     def remove(self, row: Row) -> None:
         """Take a row out."""
         del self.rows[bisect_left(self.rows, row.order, key=order_of)]
         del self._by_id[row.id]
-        self._by_value.clear()
+        self.changed()
 
     def with_id(self, identifier: str) -> Row | None:
         """The row with that id."""
@@ -78,9 +83,18 @@ class Listing:
             self._by_value[prop] = index
         return self._by_value[prop].get(value, [])
 
+    def kept(self, key: Hashable, select: Callable[[], list[Row]]) -> list[Row]:
+        """A selection of the rows, made once and kept until something changes."""
+        if key not in self._selections:
+            if len(self._selections) >= SELECTIONS:
+                self._selections.clear()
+            self._selections[key] = select()
+        return self._selections[key]
+
     def changed(self) -> None:
         """Forget what was derived from the rows' values."""
         self._by_value.clear()
+        self._selections.clear()
 
 
 class Account:

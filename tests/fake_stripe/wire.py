@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
@@ -72,8 +73,6 @@ class Wire(ThreadingHTTPServer):
     @override
     def handle_error(self, request: object, client_address: object) -> None:
         """Let clients hang up; anything else is a defect of ours and must be seen."""
-        import sys  # noqa: PLC0415 - needed by a failing server only
-
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
