@@ -9,6 +9,7 @@ from tap_stripe_conn.api.errors import (
     AccountError,
     AuthenticationError,
     ExpandRefusedError,
+    MissingPermissionError,
     StripeError,
 )
 from tap_stripe_conn.api.lists import Range, pages
@@ -84,14 +85,26 @@ class Family:
                     self.root.unread([span for span in left if span is not None])
 
     def _pages(self, span: Range | None) -> Iterator[tuple[list[Object], Range | None]]:
-        """Pages of the top-level list, each with the span that is unread after it."""
+        """Pages of the top-level list, each with the span that is unread after it.
+
+        A field to expand that is closed to this account or key must not close the whole list.
+        """
+        listing = self.root.listing(expand=self._expand())
+        started = False
         try:
-            yield from self._pages_of(self.root.listing(expand=self._expand()), span)
-        except ExpandRefusedError as error:
-            self.root.logger.warning(
-                "%s is read without expanded fields: %s", self.root.name, error
-            )
-            yield from self._pages_of(replace(self.root.listing(), expand=()), span)
+            for page in self._pages_of(listing, span):
+                started = True
+                yield page
+        except (ExpandRefusedError, MissingPermissionError) as error:
+            if started or not listing.expand:
+                raise
+            for page in self._pages_of(replace(listing, expand=()), span):
+                if not started:
+                    started = True
+                    self.root.logger.warning(
+                        "%s is read without expanded fields: %s", self.root.name, error
+                    )
+                yield page
 
     def _pages_of(
         self, listing: Listing, span: Range | None

@@ -126,7 +126,7 @@ def _any_in(value: Any, keys: frozenset[str]) -> bool:  # noqa: ANN401 - JSON
         if not keys.isdisjoint(value):
             return True
         value = value.values()
-    for item in value:
+    for item in value:  # noqa: SIM110 - a generator costs twice as much
         if type(item) in _CONTAINERS and _any_in(item, keys):
             return True
     return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from tests.contract.conftest import catalog_of
@@ -86,6 +88,25 @@ def test_lists_that_only_come_expanded_are_expanded_for_their_children_alone(
     assert [page.path for page in stripe.list_pages()] == ["/v1/customers"]
     alone = tap(select=["customers"])
     assert alone.rows("customers") == with_children.rows("customers")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "This property cannot be expanded (tax)."),
+        (403, "The provided key does not have the required permissions for this endpoint."),
+    ],
+)
+def test_a_field_that_may_not_be_expanded_does_not_close_the_list(
+    tap: TapCommand, stripe: FakeStripe, status: int, message: str
+) -> None:
+    customers = stripe.seed("customers", 3)
+    body = json.dumps({"error": {"type": "invalid_request_error", "message": message}}).encode()
+    stripe.fault("/v1/customers", status=status, body=body)
+    run = tap(select=["customers"])
+    assert run.code == 0
+    assert sorted(run.ids("customers")) == sorted(customers)
+    assert "customers is read without expanded fields: " in run.stderr
 
 
 def test_a_child_is_read_without_its_parent_selected(tap: TapCommand, stripe: FakeStripe) -> None:
