@@ -169,7 +169,11 @@ def config_schema() -> dict[str, Any]:
     scheme["oneOf"] = [{"const": value, "title": title} for value, title in SCHEME_TITLES.items()]
     schema["allOf"] = [
         {
-            "if": {"properties": {"auth_scheme": {"const": value}}},
+            "if": {
+                "properties": {"auth_scheme": {"const": value}},
+                # A validator that fills in no defaults takes the first scheme where none is named.
+                "required": [] if value == API_KEY else ["auth_scheme"],
+            },
             "then": {"required": list(required)},
         }
         for value, required in REQUIRED_BY_SCHEME.items()
@@ -277,7 +281,7 @@ def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
         if not name and scheme in SCHEME_TITLES:
             return f"Setting {missing!r} is required by the auth scheme {SCHEME_TITLES[scheme]}"
         return f"Setting {f'{name}.{missing}' if name else missing!r} is required"
-    shown = "" if name in SECRETS else f", not {error.instance!r}"
+    shown = "" if name in SECRETS else f", not {_shown(error.instance)}"
     expected: Any = error.validator_value
     if error.validator == "enum":
         return f"Setting {name!r} must be one of {', '.join(map(str, expected))}{shown}"
@@ -288,6 +292,14 @@ def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
     if error.validator == "exclusiveMinimum":
         return f"Setting {name!r} must be greater than {expected}{shown}"
     return f"Setting {name!r} does not fit: {error.validator} {expected}"
+
+
+_SECRET_WITHIN: Final = re.compile(r"\b((?:sk|rk|pk|whsec|ca|rt)_)\w+|(?<=//)[^/]+(?=@)")
+
+
+def _shown(value: object) -> str:
+    """A wrong value, without the key or password that may have been put there by mistake."""
+    return _SECRET_WITHIN.sub(r"\1…", repr(value))
 
 
 _NOT_A_SECRET_KEY: Final[Mapping[str, str]] = {
@@ -336,7 +348,7 @@ class _Checked:
         form = r"acct_\w+(/acct_\w+)*" if organization else r"acct_\w+"
         if not re.fullmatch(form, account, re.ASCII):
             self.problems.append(
-                f"Setting 'account_id' must be an account's id, acct_…, not {account!r}"
+                f"Setting 'account_id' must be an account's id, acct_…, not {_shown(account)}"
             )
         return account
 
@@ -348,7 +360,7 @@ class _Checked:
         try:
             moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
         except ValueError:
-            self.problems.append(f"Setting {name!r} must be {_DATE_HINT}, not {text!r}")
+            self.problems.append(f"Setting {name!r} must be {_DATE_HINT}, not {_shown(text)}")
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
@@ -367,13 +379,13 @@ class _Checked:
         base = str(self._config[name]).strip().rstrip("/")
         try:
             parts = urlsplit(base)
-            sound = bool(parts.hostname) and _allowed(parts)
-        except ValueError:
+            sound = bool(parts.hostname) and parts.port != 0 and _allowed(parts)
+        except ValueError:  # also of a port that is none
             sound = False
         if not sound:
             self.problems.append(
                 f"Setting {name!r} must be an https URL (http only on loopback), such as "
-                f"{config_schema()['properties'][name]['default']}, not {base!r}"
+                f"{config_schema()['properties'][name]['default']}, not {_shown(base)}"
             )
         return base
 

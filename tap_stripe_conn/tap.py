@@ -167,6 +167,16 @@ class TapStripeConn(Tap):
 
     # The SDK's hooks
 
+    @override  # type: ignore[misc] # final for type checkers; the SDK's writes before it proves
+    def sync_all(self) -> None:
+        """As the command does, for programs that run the tap themselves.
+
+        Raises:
+            ConnectionUnavailableError: Before anything is written.
+        """
+        self.check_connection()
+        self.sync()
+
     @override
     def setup_mapper(self) -> None:
         """Set up the stream maps, once the streams have completed the catalog."""

@@ -1,0 +1,57 @@
+"""The tap as programs run it, without its command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_stripe_conn.connection.check import ConnectionUnavailableError
+from tap_stripe_conn.tap import TapStripeConn
+
+if TYPE_CHECKING:
+    from tests.fake_stripe import FakeStripe
+
+
+def _tap(stripe: FakeStripe, **settings: object) -> TapStripeConn:
+    config = {"live_api_key": stripe.secret_key, "api_base": stripe.url, **settings}
+    return TapStripeConn(config=config)
+
+
+def test_sync_all_proves_the_connection_first(
+    stripe: FakeStripe, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stripe.seed("charges", 1)
+    tap = _tap(stripe, live_api_key="sk_" + "test_" + "wrong")
+    with pytest.raises(ConnectionUnavailableError):
+        tap.sync_all()
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_a_single_stream_syncs_on_its_own(
+    stripe: FakeStripe, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stripe.seed("charges", 101)
+    tap = _tap(stripe)
+    tap.streams["charges"].sync()
+    out = capfdbinary.readouterr().out
+    assert out.count(b'"type":"RECORD"') == 101
+    assert out.splitlines()[0].startswith(b'{"type":"SCHEMA","stream":"charges"')
+    assert b'"replication_key":"_updated_at"' in out.splitlines()[-1]
+
+
+def test_a_child_syncs_on_its_own(
+    stripe: FakeStripe, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stripe.seed("invoice_line_items", 12, parent=stripe.add("invoices")["id"])
+    _tap(stripe).streams["invoice_line_items"].sync()
+    assert capfdbinary.readouterr().out.count(b'"type":"RECORD"') == 12
+
+
+def test_a_dry_run_stops_after_the_rows_it_was_allowed(
+    stripe: FakeStripe, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stripe.seed("charges", 5)
+    tap = _tap(stripe)
+    tap.run_sync_dry_run(dry_run_record_limit=2, streams=[tap.streams["charges"]])
+    assert capfdbinary.readouterr().out.count(b'"type":"RECORD"') == 2
