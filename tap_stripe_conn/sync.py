@@ -22,7 +22,7 @@ from tap_stripe_conn.streams.family import Failure, Family
 from tap_stripe_conn.streams.rows import UnexpectedObjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk.metrics import Counter as MetricsCounter
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tap_stripe_conn.streams.family import Batch
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
-    from tap_stripe_conn.tap import TapStripeConn
 
 STATE_INTERVAL: Final = 5.0
 """Seconds between STATE messages while rows flow."""
@@ -69,23 +68,24 @@ class Sync:
 
     def __init__(
         self,
-        tap: TapStripeConn,
         streams: Iterable[StripeStream],
         source: Source,
+        *,
+        write_state: Callable[[], None],
         interrupts: Interrupts,
     ) -> None:
         """Prepare the run; nothing is read yet.
 
         Args:
-            tap: Writes the messages, holds the state.
             streams: The selected ones.
             source: What to read them from.
+            write_state: Writes a STATE message, if the state has changed.
             interrupts: Keeps a signal from cutting a message in two.
         """
-        self._tap = tap
         self._streams = list(streams)
         self._source = source
         self._interrupts = interrupts
+        self._write = write_state
         self._outcomes: dict[str, Outcome] = {}
         self._rows: Counter[str] = Counter()
         self._schema_written: set[str] = set()
@@ -158,7 +158,7 @@ class Sync:
 
     def _write_state(self) -> None:
         with self._interrupts.held():
-            self._tap.state_writer.write_state(self._tap.state)
+            self._write()
         self._state_written = time.monotonic()
 
     def _end(self, stream: StripeStream, status: Status, reason: str = "") -> None:

@@ -143,7 +143,12 @@ class TapStripeConn(Tap):
             len(streams),
             self.catalogue.api_version,
         )
-        outcomes = Sync(self, streams, self.source, self.interrupts).run()
+        outcomes = Sync(
+            streams,
+            self.source,
+            write_state=lambda: self.state_writer.write_state(self.state),
+            interrupts=self.interrupts,
+        ).run()
         for stream in streams:
             stream.log_drift()
         self.logger.info(
