@@ -67,8 +67,10 @@ def check_connection(client: StripeClient, *, account_id: str | None = None) -> 
 def _probe(client: StripeClient, path: str) -> StripeError | ConnectionFailedError | None:
     try:
         client.get(path, max_tries=1)
-    except MissingPermissionError:
-        return None  # Stripe knows the key and the account: only this object is closed to it.
+    except MissingPermissionError as error:
+        # Stripe knows the key and the account: only this object is closed to it. A 403 without a
+        # request id is not Stripe's, but of something on the way.
+        return None if error.request_id else error
     except (StripeError, ConnectionFailedError) as error:
         return error
     return None
