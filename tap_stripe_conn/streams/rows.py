@@ -67,7 +67,7 @@ class RowShaper:
         self._structured: dict[str, Callable[[Any], Any]] = {
             **{name: _ids for name, column in columns.items() if _holds_ids(column)},
             **{name: scrub for name in secret_holders if name in columns},
-            **{name: _id for name, column in columns.items() if "string" in column["type"]},
+            **{name: _id for name, column in columns.items() if "string" in column.get("type", ())},
         }
         self._updated_from = updated_from if UPDATED_AT in columns else None
 
@@ -105,7 +105,9 @@ def _date(day: int) -> str:
 
 
 def _holds_ids(column: Mapping[str, Any]) -> bool:
-    return "array" in column["type"] and "string" in (column.get("items") or {}).get("type", ())
+    return "array" in column.get("type", ()) and "string" in (column.get("items") or {}).get(
+        "type", ()
+    )
 
 
 def _id(value: Any) -> Any:  # noqa: ANN401 - JSON
