@@ -175,6 +175,31 @@ def test_a_secret_is_dropped_at_any_depth_of_its_holder() -> None:
     }
 
 
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["client_secret", "code", "id"]), inner)
+        ),
+        max_leaves=10,
+    )
+)
+def test_wherever_a_secret_is_within_its_holder_it_goes_and_the_rest_stays(value: Any) -> None:  # noqa: ANN401 - JSON
+    shaped = row(
+        {"last_error": value}, secret_holders=["last_error"], secret_keys=["client_secret"]
+    )
+    assert shaped == {"last_error": pruned(value)}
+
+
+def pruned(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        return {name: pruned(item) for name, item in value.items() if name != "client_secret"}
+    if isinstance(value, list):
+        return [pruned(item) for item in value]
+    return value
+
+
 def test_users_own_fields_may_be_named_like_secrets() -> None:
     source = {"metadata": {"client_secret": "the user's own"}}
     assert row(source, secret_holders=["last_error"], secret_keys=["client_secret"]) == source
