@@ -68,9 +68,9 @@ def _probe(client: StripeClient, path: str) -> StripeError | ConnectionFailedErr
     try:
         client.get(path, max_tries=1)
     except MissingPermissionError as error:
-        # Stripe knows the key and the account: only this object is closed to it. A 403 without a
-        # request id is not Stripe's, but of something on the way.
-        return None if error.request_id else error
+        # Stripe knows the key and the account: only this object is closed to it. A 403 with neither
+        # a request id nor an error object is not Stripe's, but of something on the way.
+        return None if error.request_id or error.type else error
     except (StripeError, ConnectionFailedError) as error:
         return error
     return None
