@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from singer_sdk.exceptions import ConfigValidationError
 
 from tap_stripe_conn.config import (
     SECRETS,
@@ -274,6 +275,21 @@ def test_a_bad_setting_is_named_with_what_is_expected(
     config: dict[str, Any], lines: list[str]
 ) -> None:
     assert problems(**config) == lines
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"flattening_enabled": "yes"}, "Setting 'flattening_enabled' must be of type boolean"),
+        ({"stream_maps": {"charges": 5}}, "Setting 'stream_maps.charges' does not fit"),
+    ],
+)
+def test_the_sdks_own_settings_are_checked_too(config: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigValidationError) as raised:
+        TapStripeConn(config={"live_api_key": KEY, **config})
+    [problem] = raised.value.errors
+    assert problem.startswith(line)
+    assert "\n" not in problem
 
 
 def test_a_setting_that_means_nothing_is_ignored_with_a_warning(

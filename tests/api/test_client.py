@@ -348,9 +348,16 @@ def test_a_certificate_that_nobody_trusts_is_called_tls() -> None:
     assert server.lines == []
 
 
-def test_a_server_that_speaks_no_tls_is_called_tls(stripe: FakeStripe) -> None:
-    reason = why(stripe.url.replace("http:", "https:"))
+def test_a_server_that_speaks_no_tls_is_called_tls() -> None:
+    with answering_with(b"HTTP/1.1 400 Bad Request\r\n\r\n") as base:
+        reason = why(base.replace("http:", "https:"))
     assert reason == "the TLS certificate or handshake failed"
+
+
+def test_an_answer_that_can_not_be_unpacked_is_named_as_it_is() -> None:
+    garbage = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    with answering_with(garbage) as base:
+        assert why(base) == "ContentDecodingError"
 
 
 def test_a_server_that_does_not_take_the_connection_is_called_slow(

@@ -250,6 +250,13 @@ def test_a_list_that_is_not_newest_first_is_unread_as_a_whole_until_its_end() ->
     assert walk.unread is None
 
 
+def test_a_row_that_does_not_say_when_it_was_created_moves_nothing() -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": [{"id": "ch_2", "created": 1500}, {"id": "ch_1"}], "has_more": True})
+    assert walk.unread == Range(1000, 1501)
+    assert walk_params(walk)["starting_after"] == "ch_1"
+
+
 @pytest.mark.parametrize("listing", [CHARGES, COUPONS, METERS], ids=lambda each: each.path)
 def test_a_cursor_that_is_gone_before_there_was_one_is_an_error(listing: Listing) -> None:
     with pytest.raises(CursorGoneError):
