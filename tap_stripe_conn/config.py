@@ -238,8 +238,8 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         until=checked.instant("end_date"),
         api_base=checked.base("api_base"),
         connect_base=checked.base("connect_base"),
-        requests_per_second=config.get("requests_per_second"),
-        endpoint_requests_per_second=config.get("endpoint_requests_per_second"),
+        requests_per_second=checked.rate("requests_per_second"),
+        endpoint_requests_per_second=checked.rate("endpoint_requests_per_second"),
     )
     checked.order()
     if checked.problems:
@@ -258,7 +258,7 @@ def _unset(value: object) -> bool:
 
 def _misspelt(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     for name in unknown_settings(config, schema):
-        near = difflib.get_close_matches(name, schema["properties"], n=1, cutoff=0.75)
+        near = difflib.get_close_matches(name, schema["properties"], n=1, cutoff=0.7)
         if near:
             yield f"There is no setting {name!r}; did you mean {near[0]!r}?"
 
@@ -291,7 +291,7 @@ def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
         return f"Setting {name!r} must be of type {' or '.join(kinds)}{shown}"
     if error.validator == "exclusiveMinimum":
         return f"Setting {name!r} must be greater than {expected}{shown}"
-    return f"Setting {name!r} does not fit: {error.validator} {expected}"
+    return f"Setting {name!r} has a value that it can't have"
 
 
 _SECRET_WITHIN: Final = re.compile(r"\b((?:sk|rk|pk|whsec|ca|rt)_)\w+|(?<=//)[^/]+(?=@)")
@@ -351,6 +351,12 @@ class _Checked:
                 f"Setting 'account_id' must be an account's id, acct_…, not {_shown(account)}"
             )
         return account
+
+    def rate(self, name: str) -> float | None:
+        rate: float | None = self._config.get(name)
+        if rate is not None and not math.isfinite(rate):  # JSON as Python reads it has them
+            self.problems.append(f"Setting {name!r} must be a number of requests, not {rate}")
+        return rate
 
     def instant(self, name: str) -> int | None:
         """Unix seconds, rounded up: `created` is in whole seconds."""

@@ -129,9 +129,9 @@ class StripeClient:
         response = self._send(path, params)
         if not response.ok:
             raise error_from(response.status_code, response.headers, response.content)
-        if response.is_redirect or response.status_code != requests.codes.ok:
+        if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
-            raise _unreadable(response, msg)
+            raise _unreadable(response, msg, should_retry=False)
         try:
             return msgspec.json.decode(response.content, type=Object)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -160,11 +160,14 @@ class StripeClient:
                 self._ahead = date.timestamp() - time.time()
 
 
-def _unreadable(response: requests.Response, message: str) -> UnreadableAnswerError:
+def _unreadable(
+    response: requests.Response, message: str, *, should_retry: bool = True
+) -> UnreadableAnswerError:
     return UnreadableAnswerError(
         message,
         http_status=response.status_code,
         request_id=response.headers.get("Request-Id"),
+        should_retry=should_retry,
     )
 
 

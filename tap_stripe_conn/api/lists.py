@@ -145,6 +145,7 @@ class RangeWalk(Walk):
         self._created_field = created_field
         self._span = self._window = span
         self._cursor: str | None = None
+        self._cursors: set[str] = set()
         self._done = span.since >= span.until
         self._newest_first = True
         self._reached = span.until
@@ -167,7 +168,7 @@ class RangeWalk(Walk):
             self._reach(row)
         self._done = not _has_more(page)
         if not self._done:
-            self._cursor = _next_cursor(rows, self._cursor)
+            self._cursor = _next_cursor(rows, self._cursors)
         return [row for row in rows if row["id"] not in self._skip] if self._skip else rows
 
     @override
@@ -176,6 +177,7 @@ class RangeWalk(Walk):
         if self._cursor is None or not self._newest_first:
             raise error
         self._cursor = None
+        self._cursors.clear()
         self._window = Range(self._span.since, min(self._reached + 1, self._span.until))
         self._skip = frozenset(self._ids_of_reached)
 
@@ -215,6 +217,7 @@ class CursorWalk(Walk):
         self._listing = listing
         self._span = span
         self._ids: list[str] = []
+        self._cursors: set[str] = set()
         self._done = False
 
     @override
@@ -231,7 +234,7 @@ class CursorWalk(Walk):
         rows = _rows(page)
         self._done = not _has_more(page)
         if not self._done:
-            _next_cursor(rows, self._ids[-1] if self._ids else None)
+            _next_cursor(rows, self._cursors)
             self._ids = [row["id"] for row in rows]
         return rows
 
@@ -240,7 +243,9 @@ class CursorWalk(Walk):
         """Go on from the row before; from the start if the whole page was deleted."""
         if not self._ids:
             raise error
-        self._ids.pop()
+        self._cursors.discard(self._ids.pop())
+        if not self._ids:
+            self._cursors.clear()
 
     @property
     @override
@@ -339,14 +344,16 @@ def _has_more(page: Object) -> bool:
     return has_more
 
 
-def _next_cursor(rows: Sequence[Object], cursor: str | None) -> str:
+def _next_cursor(rows: Sequence[Object], cursors: set[str]) -> str:
+    """The id of the last row, which joins the cursors that were used."""
     if not rows:
         msg = "Stripe says that there is more, but sent an empty page"
         raise _broken(msg)
     last: str = rows[-1]["id"]
-    if last == cursor:
-        msg = f"Stripe's list repeats itself after {cursor}"
+    if last in cursors:
+        msg = f"Stripe's list repeats itself after {last}"
         raise _broken(msg)
+    cursors.add(last)
     return last
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from tap_stripe_conn.api.lists import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -20,6 +19,11 @@ UPDATED_AT: Final = "_updated_at"
 """Time of the last known change: the replication key of incremental streams."""
 
 _DAY: Final = 86_400
+_EPOCH: Final = date(1970, 1, 1)
+_FIRST_SECOND: Final = -62_135_596_800
+_END_OF_TIME: Final = 253_402_300_800
+"""Unix seconds of the years 1 and 10000, between which RFC 3339 has dates."""
+
 _CONTAINERS: Final = frozenset({dict, list})
 
 
@@ -93,15 +97,17 @@ class RowShaper:
         return row
 
 
-def rfc3339_of(seconds: int) -> str:
-    """As `rfc3339`, many times a row."""
+def rfc3339_of(seconds: int) -> str | int:
+    """Unix seconds as `2026-01-31T23:59:59Z`; a number that is no such time stays as it is."""
+    if not _FIRST_SECOND <= seconds < _END_OF_TIME:
+        return seconds
     day, second = divmod(seconds, _DAY)
     return f"{_date(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
-    return rfc3339(day * _DAY)[:10]
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def _holds_ids(column: Mapping[str, Any]) -> bool:

@@ -372,6 +372,17 @@ BROKEN: dict[str, list[Object]] = {
 
 
 @pytest.mark.parametrize("listing", [CHARGES, COUPONS], ids=lambda each: each.path)
+@pytest.mark.parametrize("cycle", [1, 2, 3])
+def test_a_list_whose_cursors_lead_in_a_circle_is_broken(listing: Listing, cycle: int) -> None:
+    walk = listing.walk(Range(1000, 2000))
+    circle = [{"data": [{"id": f"x_{n}", "created": 1500}], "has_more": True} for n in range(cycle)]
+    for page in circle:
+        walk.receive(page)
+    with pytest.raises(BrokenListError, match="repeats itself after x_0"):
+        walk.receive(circle[0])
+
+
+@pytest.mark.parametrize("listing", [CHARGES, COUPONS], ids=lambda each: each.path)
 @pytest.mark.parametrize("answers", BROKEN.values(), ids=BROKEN)
 def test_a_list_that_contradicts_itself_is_an_error(
     listing: Listing, answers: list[Object]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +70,17 @@ def test_a_time_becomes_rfc_3339(stripe: int | str | None, ours: str | None) -> 
     assert row({"created": stripe}) == {"created": ours}
 
 
-@given(st.integers(0, 253_402_300_799))
+@pytest.mark.parametrize("milliseconds", [1_700_000_000_000, -1_700_000_000_000])
+def test_a_number_that_is_no_time_of_this_calendar_stays_as_it_is(milliseconds: int) -> None:
+    assert row({"created": milliseconds}) == {"created": milliseconds}
+
+
+@given(st.integers(-62_135_596_800, 253_402_300_799))
 def test_every_second_becomes_the_same_moment(moment: int) -> None:
     text = row({"created": moment})["created"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text)
-    assert datetime.fromisoformat(text.replace("Z", "+00:00")) == datetime.fromtimestamp(
-        moment, timezone.utc
-    )
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    assert datetime.fromisoformat(text.replace("Z", "+00:00")) == epoch + timedelta(seconds=moment)
 
 
 def test_an_expanded_object_collapses_to_the_id_that_the_schema_promises() -> None:
