@@ -37,6 +37,9 @@ UNPACED = {"requests_per_second": 100_000, "endpoint_requests_per_second": 100_0
 """Settings with which no test waits for the limiter."""
 
 
+_STANDSTILL = 0.3
+"""Seconds without a byte more after which a process counts as waiting."""
+
 _DELIVERY = 0.1
 """Seconds after which a signal has reached a waiting process."""
 
@@ -233,11 +236,12 @@ def _environ() -> dict[str, str]:
 
 
 def _wait_until_full(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the process has filled the pipe that it writes to."""
+    """Wait until the process can't write on: what its pipe holds, near capacity, stays the same."""
     assert process.stdout is not None
     capacity = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ)
-    held = array("i", [0])
-    while held[0] < capacity:
+    before, held = 0, array("i", [0])
+    while held[0] < capacity // 2 or held[0] != before:
         assert process.poll() is None, "the run ended before"
-        time.sleep(0.01)
+        before = held[0]
+        time.sleep(_STANDSTILL)
         fcntl.ioctl(process.stdout, termios.FIONREAD, held)

@@ -56,6 +56,14 @@ CHILDREN = [
 ]
 """Embedded in their parents, or read with a request for each parent."""
 
+LONG_SCHEMAS = [
+    "customer_payment_methods",
+    "customer_sources",
+    "treasury_transaction_entries",
+    "treasury_transactions",
+]
+"""Children with much to say before their first row."""
+
 STREAMS = sorted(RESOURCES + CHILDREN)
 
 
@@ -81,8 +89,8 @@ def large() -> Iterator[Account]:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Account]:
-    """20 resources of 130 rows each, two pages, and children."""
-    with seeded(rows=130) as account:
+    """20 resources of 110 rows each, two pages, and children."""
+    with seeded(rows=110) as account:
         yield account
 
 
@@ -118,14 +126,14 @@ def test_after_a_kill_midway_through_20_resources_nothing_is_missing(
     complete_after_kill(large, tmp_path, 15_000)
 
 
-@pytest.mark.parametrize("lines", [1, 2, 700, 2_000, 3_333, 4_500])
+@pytest.mark.parametrize("lines", [1, 700, 2_000, 3_900])
 def test_after_a_kill_at_a_line_nothing_is_missing(
     small: Account, tmp_path: Path, lines: int
 ) -> None:
     complete_after_kill(small, tmp_path, lines)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_after_a_kill_anywhere_nothing_is_missing(
     small: Account, tmp_path: Path, seed: int
 ) -> None:
@@ -161,7 +169,7 @@ def test_a_kill_in_the_middle_of_a_stream_costs_no_more_than_what_came_after_the
     assert len(again) <= len(ids) - len(written) + 100 + 5
 
 
-@pytest.mark.parametrize("lines", [1, 1_200, 4_000])
+@pytest.mark.parametrize("lines", [1, 2_500])
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
 )
@@ -180,20 +188,31 @@ def test_a_signal_ends_the_run_with_a_whole_line_and_a_state_that_the_next_run_c
     assert union(small, [first, second]) == small.keys.keys()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [{"charges": 5}, {"charges": 0}, dict.fromkeys(LONG_SCHEMAS, 0)],
+    ids=["rows", "no-rows", "no-parents"],
+)
 @pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["plain", "unbuffered"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_tears_no_message_in_two_while_the_loader_is_slow(
-    stripe: FakeStripe, tmp_path: Path, signum: signal.Signals, buffering: dict[str, str]
+    stripe: FakeStripe,
+    tmp_path: Path,
+    signum: signal.Signals,
+    buffering: dict[str, str],
+    rows: dict[str, int],
 ) -> None:
-    text = "x" * 200_000  # more than a pipe holds, so that the tap waits in the middle of a message
-    ids = {stripe.add("charges", {"description": text})["id"] for _ in range(5)}
+    # Their SCHEMAs alone are more than a pipe holds: the tap waits in the middle of one.
+    seeded = {(stream, id_) for stream, n in rows.items() if n for id_ in stripe.seed(stream, n)}
     tap = Tap.of(stripe, tmp_path, environ=buffering)
-    first = tap.interrupted(["charges"], signum=signum, when=None)
+    first = tap.interrupted(list(rows), signum=signum, when=None)
     assert first.code == 128 + signum
     assert first.last == "STATE"
-    second = tap.run(["charges"], state=first.states[-1])
+    assert first.schemas
+    second = tap.run(list(rows), state=first.states[-1])
     assert second.code == 0, second.errors[-2000:]
-    assert {row["id"] for output in (first, second) for row in output.rows["charges"]} == ids
+    written = keys_in(stripe, first.rows) | keys_in(stripe, second.rows)
+    assert written.keys() == seeded
 
 
 def complete_after_kill(account: Account, directory: Path, lines: int) -> None:

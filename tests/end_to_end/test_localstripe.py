@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.end_to_end.tap import UNPACED, Tap
 from tests.end_to_end.truth import without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from stripe._v1_services import V1Services
 
@@ -47,6 +48,8 @@ CHILDREN = ["customer_sources", "customer_tax_ids", "invoice_line_items", "subsc
 IN_CHILDREN = {("customers", "sources"), ("customers", "tax_ids")}
 """Stripe shows these when asked to, which the tap does for its children's sake alone."""
 
+A_PAGE: Any = {"limit": 100}
+
 CARD: Any = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2030, "cvc": "123"}
 
 
@@ -60,7 +63,7 @@ class Reading:
     def listed(self, stream: str) -> list[dict[str, Any]]:
         """All objects of a stream, as the client lists them, with their parents' ids."""
         if stream in LISTS:
-            listed = getattr(self.client, stream).list({"limit": 100}).auto_paging_iter()
+            listed = getattr(self.client, stream).list(A_PAGE).auto_paging_iter()
             return [item.to_dict() for item in listed]
         if stream == "subscription_items":
             return [
@@ -68,15 +71,17 @@ class Reading:
                 for parent in self.listed("subscriptions")
                 for item in parent["items"]["data"]
             ]
-        column, service = {
-            "customer_sources": ("customer", self.client.customers.payment_sources),
-            "customer_tax_ids": ("customer", self.client.customers.tax_ids),
-            "invoice_line_items": ("invoice", self.client.invoices.line_items),
-        }[stream]
+        customers, invoices = self.client.customers, self.client.invoices
+        services: dict[str, tuple[str, Callable[[str], Any]]] = {
+            "customer_sources": ("customer", customers.payment_sources.list),
+            "customer_tax_ids": ("customer", customers.tax_ids.list),
+            "invoice_line_items": ("invoice", partial(invoices.line_items.list, params=A_PAGE)),
+        }
+        column, children = services[stream]
         return [
             {**item.to_dict(), column: parent["id"]}
             for parent in self.listed(f"{column}s")
-            for item in service.list(parent["id"], {"limit": 100}).data  # type: ignore[attr-defined]
+            for item in children(parent["id"]).data
         ]
 
     def expected(self, stream: str) -> dict[str, Row]:
