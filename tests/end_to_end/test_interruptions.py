@@ -188,6 +188,23 @@ def test_a_signal_ends_the_run_with_a_whole_line_and_a_state_that_the_next_run_c
     assert union(small, [first, second]) == small.keys.keys()
 
 
+@pytest.mark.parametrize("lines", [150, 750])
+def test_the_state_of_a_stopped_run_claims_no_row_of_a_stream_that_was_not_written(
+    stripe: FakeStripe, tmp_path: Path, lines: int
+) -> None:
+    ids = set(stripe.seed("charges", 1_000))
+    tap = Tap.of(stripe, tmp_path)
+    first = tap.interrupted(
+        ["charges"], signum=signal.SIGTERM, when=lambda o: len(o.lines) == lines
+    )
+    second = tap.run(["charges"], state=first.states[-1])
+    written = {row["id"] for row in first.rows["charges"]}
+    again = {row["id"] for row in second.rows["charges"]}
+    assert 0 < len(written) < len(ids)
+    assert 0 < len(again) < len(ids), "what was written is not read again"
+    assert written | again == ids
+
+
 @pytest.mark.parametrize(
     "rows",
     [{"charges": 5}, {"charges": 0}, dict.fromkeys(LONG_SCHEMAS, 0)],
