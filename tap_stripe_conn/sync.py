@@ -134,7 +134,8 @@ class Sync:
                     self._end(member, *_ending(error, member, family.root))
             else:
                 for member in family.members:
-                    self._write_schema(member)
+                    with self._interrupts.held():
+                        self._write_schema(member)
                     self._end(member, Status.COMPLETE)
         self._write_state()
 

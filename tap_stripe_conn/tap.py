@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.singerlib import Catalog
@@ -28,6 +27,7 @@ from tap_stripe_conn.config import (
 from tap_stripe_conn.connection.auth import authenticator_for
 from tap_stripe_conn.connection.check import check_connection
 from tap_stripe_conn.interrupts import Interrupts
+from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Outcome, Status, Sync
@@ -49,7 +49,7 @@ class TapStripeConn(Tap):
     name = "tap-stripe-conn"
     package_name = "tap-stripe-conn"
     config_jsonschema: ClassVar[dict[str, Any]] = config_schema()
-    message_writer_class = MsgSpecWriter
+    message_writer_class = WholeMessageWriter
     # BATCH is not among them: the SDK's batches bypass the deselection of columns.
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,

@@ -25,6 +25,7 @@ BELOW: dict[str, set[str]] = {
     "catalogue": set(),
     "api": set(),
     "interrupts": set(),
+    "messages": set(),
     "config": set(),
     "connection": {"api", "config"},
     "streams": {"api", "catalogue", "config"},
@@ -36,6 +37,7 @@ BELOW: dict[str, set[str]] = {
         "config",
         "connection",
         "interrupts",
+        "messages",
         "streams",
         "sync",
     },
@@ -57,6 +59,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "catalogue": set(),
     "api": {"backoff", "msgspec", "requests", "typing_extensions"},
     "interrupts": set(),
+    "messages": {"singer_sdk", "typing_extensions"},
     "config": {"jsonschema", "singer_sdk"},
     "connection": {"requests", "typing_extensions"},
     "streams": {"singer_sdk", "typing_extensions"},
@@ -72,10 +75,11 @@ DISTRIBUTIONS = {
     "backoff": "python-backoff",
     "requests": "requests",
     "singer_sdk": "singer-sdk",
+    "typing_extensions": "typing-extensions",
 }
 """Names to import -> the distribution that is declared for them."""
 
-OF_THE_SDK = {"click", "jsonschema", "msgspec", "typing_extensions"}
+OF_THE_SDK = {"click", "jsonschema", "msgspec"}
 """Names to import that come with the SDK, `msgspec` by its extra."""
 
 
