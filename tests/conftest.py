@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,3 +18,13 @@ def stripe() -> Iterator[FakeStripe]:
     """An empty Stripe account in test mode, on loopback."""
     with FakeStripe() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handlers() -> Iterator[None]:
+    """A tap that is made within a test takes SIGINT and SIGTERM for its own."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)

@@ -49,8 +49,12 @@ def test_the_tap_is_valid_with_and_without_the_state_of_its_first_run(
     full: FakeStripe, singer_check_tap: Path, tmp_path: Path
 ) -> None:
     tap = Tap.of(full, tmp_path)
+    # singer-check-tap does not wait for its reader when the tap has ended: this ends later.
+    patient = tmp_path / "patient-tap"
+    patient.write_text(f'#!/bin/sh\n"{COMMAND}" "$@"\ncode=$?\nexec 1>&-\nsleep 2\nexit $code\n')
+    patient.chmod(0o755)
     verdict = subprocess.run(
-        [str(singer_check_tap), "--tap", str(COMMAND), "--config", str(tap.config)],
+        [str(singer_check_tap), "--tap", str(patient), "--config", str(tap.config)],
         cwd=tmp_path,
         capture_output=True,
         check=False,
