@@ -232,7 +232,7 @@ SECRET_KEYS: frozenset[str] = frozenset(
 )
 """Properties that are secret wherever they stand."""
 
-SECRETS: Mapping[str, tuple[str, ...]] = {
+OBJECT_SECRETS: Mapping[str, tuple[str, ...]] = {
     # Docstring: "Don't store it, log it, send it in emails or expose it to anyone".
     "identity.verification_session": ("url",),
     # Docstrings: "full unredacted card number"; only come from retrieving a card and expanding.
@@ -240,7 +240,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     # Docstring: the secret "used to generate webhook signatures. Only returned at creation."
     "webhook_endpoint": ("secret",),
 }
-"""Properties that are secret in one object: object -> properties."""
+"""Properties that are secret in one kind of object, wherever it is embedded."""
 
 # --- Events ------------------------------------------------------------------------------------
 

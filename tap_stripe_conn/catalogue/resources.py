@@ -99,9 +99,6 @@ class Resource:
     secrets: tuple[str, ...] = ()
     """Top-level properties that are dropped, because they are secrets (`client_secret`)."""
 
-    secret_holders: tuple[str, ...] = ()
-    """Top-level properties in which a secret may be nested (`last_payment_error`)."""
-
     description: str = ""
     """One sentence on what a row is."""
 
@@ -121,6 +118,9 @@ class Catalogue:
     secret_keys: frozenset[str]
     """Names of properties that are secret wherever they stand."""
 
+    object_secrets: Mapping[str, frozenset[str]]
+    """Properties that are secret in one kind of object, wherever it stands: `object` -> names."""
+
     resources: Mapping[str, Resource]
     """By stream name, in alphabetical order."""
 
@@ -133,6 +133,9 @@ def load_catalogue() -> Catalogue:
     return Catalogue(
         api_version=document["api_version"],
         secret_keys=frozenset(document["secret_keys"]),
+        object_secrets={
+            kind: frozenset(names) for kind, names in document["object_secrets"].items()
+        },
         resources={resource.name: resource for resource in resources},
     )
 

@@ -6,14 +6,24 @@ import pytest
 
 from tap_stripe_conn.catalogue import overrides
 from tests.catalogue.test_schemas import nested
-from tools.catalogue.attributes import Anything, Map, Scalar, attributes
+from tools.catalogue.attributes import (
+    Anything,
+    Array,
+    Expandable,
+    Map,
+    Objects,
+    Page,
+    Scalar,
+    attributes,
+)
 from tools.catalogue.endpoints import endpoints
-from tools.catalogue.secrets import SecretFinder
+from tools.catalogue.secrets import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tap_stripe_conn.catalogue.resources import Catalogue
+    from tools.catalogue.attributes import Form
     from tools.catalogue.sdk import Sdk, SdkClass
 
 
@@ -25,13 +35,37 @@ def test_no_schema_has_a_property_that_is_secret_wherever_it_stands(
             assert not catalogue.secret_keys & found.get("properties", {}).keys()
 
 
+@pytest.mark.parametrize("name", overrides.OBJECT_SECRETS)
+def test_no_schema_has_the_secrets_of_an_object_wherever_it_is_embedded(
+    sdk: Sdk, catalogue: Catalogue, schemas: Mapping[str, Any], name: str
+) -> None:
+    secrets = catalogue.object_secrets[name]
+    cls = next(cls for cls in _all_classes(sdk, catalogue) if cls.object_name == name)
+    telling = attributes(sdk, cls).keys() - secrets - catalogue.secret_keys
+    typed = [
+        found["properties"].keys()
+        for schema in schemas.values()
+        for found in nested(schema)
+        if telling <= found.get("properties", {}).keys()
+    ]
+    assert typed
+    assert [properties & secrets for properties in typed] == [set()] * len(typed)
+
+
+def test_a_card_inside_an_authorization_has_no_column_for_its_number(
+    schemas: Mapping[str, Any],
+) -> None:
+    card = schemas["issuing.authorization"]["properties"]["card"]["properties"]
+    assert "last4" in card
+    assert not {"cvc", "number"} & card.keys()
+
+
 def test_no_stream_has_a_column_for_its_secrets(
     catalogue: Catalogue, schemas: Mapping[str, Any]
 ) -> None:
     for resource in catalogue.resources.values():
         columns = schemas[resource.schema]["properties"].keys()
         assert not set(resource.secrets) & columns
-        assert set(resource.secret_holders) <= columns
 
 
 @pytest.mark.parametrize(
@@ -53,36 +87,12 @@ def test_secrets_of_a_stream_are_named(
     assert catalogue.resources[stream].secrets == secrets
 
 
-@pytest.mark.parametrize(
-    ("stream", "holder"),
-    [
-        ("charges", "source"),
-        ("customers", "sources"),
-        ("events", "data"),  # of any object
-        ("invoices", "confirmation_secret"),
-        ("payment_intents", "last_payment_error"),  # holds a payment intent again
-        ("setup_attempts", "setup_error"),
-        ("setup_intents", "last_setup_error"),
-        ("terminal_configurations", "wifi"),
-        ("terminal_readers", "action"),
-        ("three_d_secure_authentications", "outcome_details"),
-        ("v2_core_event_destinations", "webhook_endpoint"),
-        ("v2_core_events", "data"),
-    ],
-)
-def test_columns_in_which_a_secret_may_be_nested_are_named(
-    catalogue: Catalogue, stream: str, holder: str
-) -> None:
-    assert holder in catalogue.resources[stream].secret_holders
-
-
-def test_columns_of_ids_and_scalars_hold_no_secrets(
-    catalogue: Catalogue, schemas: Mapping[str, Any]
-) -> None:
-    for resource in catalogue.resources.values():
-        for holder in resource.secret_holders:
-            column = schemas[resource.schema]["properties"][holder]
-            assert {"array", "object"} & set(column["type"])
+def test_the_catalogue_names_the_secrets_of_each_kind_of_object(catalogue: Catalogue) -> None:
+    assert catalogue.object_secrets == {
+        "identity.verification_session": {"url"},
+        "issuing.card": {"cvc", "number"},
+        "webhook_endpoint": {"secret"},
+    }
 
 
 # Reviewed: these only sound like secrets.
@@ -98,14 +108,13 @@ SUSPICIOUS = ("secret", "password", "private_key", "cryptogram", "auth_code", "_
 def test_no_property_of_any_object_sounds_like_a_secret_and_is_neither_dropped_nor_reviewed(
     sdk: Sdk, catalogue: Catalogue
 ) -> None:
-    secrets = SecretFinder(sdk)
     unreviewed = set()
     for cls in _all_classes(sdk, catalogue):
         for name, attribute in attributes(sdk, cls).items():
             if (
                 isinstance(attribute.form, Scalar | Map | Anything)
                 and any(word in name for word in SUSPICIOUS)
-                and not secrets.is_secret(cls, name)
+                and not is_secret(cls, name)
                 and name not in HARMLESS
                 and attribute.form != Scalar("boolean")
             ):
@@ -116,13 +125,28 @@ def test_no_property_of_any_object_sounds_like_a_secret_and_is_neither_dropped_n
 def test_every_secret_that_is_named_exists(sdk: Sdk, catalogue: Catalogue) -> None:
     classes = _all_classes(sdk, catalogue)
     names = {name for cls in classes for name in attributes(sdk, cls)}
-    assert names >= overrides.SECRET_KEYS
-    for object_name, properties in overrides.SECRETS.items():
+    assert names >= catalogue.secret_keys
+    for object_name, properties in catalogue.object_secrets.items():
         cls = next(cls for cls in classes if cls.object_name == object_name)
-        assert set(properties) <= attributes(sdk, cls).keys()
+        assert properties <= attributes(sdk, cls).keys()
 
 
 def _all_classes(sdk: Sdk, catalogue: Catalogue) -> set[SdkClass]:
     found = endpoints(sdk)
-    rows = {cls for r in catalogue.resources.values() for cls in found[r.path].classes}
-    return {inner for cls in rows for inner in SecretFinder(sdk).reachable(cls)}
+    waiting = [cls for r in catalogue.resources.values() for cls in found[r.path].classes]
+    reached = set(waiting)
+    while waiting:
+        for attribute in attributes(sdk, waiting.pop()).values():
+            new = set(_classes(attribute.form)) - reached
+            reached |= new
+            waiting.extend(new)
+    return reached
+
+
+def _classes(form: Form) -> tuple[SdkClass, ...]:
+    match form:
+        case Array(items=inner) | Page(items=inner) | Map(values=inner):
+            return _classes(inner)
+        case Objects(classes=classes) | Expandable(classes=classes):
+            return classes
+    return ()

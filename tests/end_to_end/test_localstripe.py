@@ -15,7 +15,7 @@ from tap_stripe_conn.catalogue.resources import load_catalogue
 from tests.end_to_end.environments import LOCALSTRIPE, environment
 from tests.end_to_end.localstripe import adapted, localstripe
 from tests.end_to_end.tap import UNPACED, Tap
-from tests.end_to_end.truth import without
+from tests.end_to_end.truth import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,11 +87,8 @@ class Reading:
     def expected(self, stream: str) -> dict[str, Row]:
         """The tap's rows by id: the client's objects in the columns that the tap announced."""
         columns = self.output.schemas[stream]["properties"]
-        resource = load_catalogue().resources[stream]
         rows = {}
-        for listed in self.listed(stream):
-            for name in listed.keys() & resource.secret_holders:
-                listed[name] = without(listed[name], load_catalogue().secret_keys)
+        for listed in without_secrets(self.listed(stream), load_catalogue()):
             rows[listed["id"]] = {
                 name: shaped(value, columns[name])
                 for name, value in listed.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.tap import Tap
-from tests.end_to_end.truth import rows_of, without
+from tests.end_to_end.truth import rows_of, without_secrets
 from tests.fake_stripe import FakeStripe
 from tests.fake_stripe.shop import stock
 
@@ -85,9 +85,8 @@ class Pipeline:
             assert row.keys() <= {*columns, *resource.secrets}, "a field has no column"
             if resource.incremental:
                 row["_updated_at"] = row[str(resource.created_field)]
-            for name in resource.secret_holders:
-                row[name] = without(row.get(name), self.stripe.catalogue.secret_keys)
-            rows.append({name: stored(row.get(name), kind) for name, kind in columns.items()})
+            kept = without_secrets(row, self.stripe.catalogue)
+            rows.append({name: stored(kept.get(name), kind) for name, kind in columns.items()})
         return keyed(self.stripe, stream, rows)
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from tap_stripe_conn.catalogue.resources import Catalogue
     from tests.end_to_end.tap import Row
     from tests.fake_stripe import FakeStripe
 
@@ -50,11 +51,13 @@ def keys_in(stripe: FakeStripe, rows: Mapping[str, Sequence[Row]]) -> Counter[Ke
     )
 
 
-def without(value: Any, secrets: Collection[str]) -> Any:  # noqa: ANN401 - JSON
-    """A nested value without the secrets that the tap drops from it."""
+def without_secrets(value: Any, catalogue: Catalogue) -> Any:  # noqa: ANN401 - JSON
+    """A value without the secrets that the tap drops, at any depth."""
     if isinstance(value, list):
-        return [without(item, secrets) for item in value]
+        return [without_secrets(item, catalogue) for item in value]
     if isinstance(value, dict):
+        kind = str(value.get("object"))
+        secrets = catalogue.secret_keys | catalogue.object_secrets.get(kind, frozenset())
         kept = {name: item for name, item in value.items() if name not in secrets}
-        return {name: without(item, secrets) for name, item in kept.items()}
+        return {name: without_secrets(item, catalogue) for name, item in kept.items()}
     return value

@@ -143,7 +143,8 @@ class Shapes:
         if stream == "events":
             about = str(obj["type"]).partition(".")[0]
             identifier = make_id(about, number, testmode=not self._livemode)
-            obj["data"] = {"object": {"id": identifier, "object": about}}
+            data = {"object": {"id": identifier, "object": about}}
+            obj["data"] = {**data, **self._nested_secrets(number)}
         self._plant_secrets(resource, obj, number)
         return obj
 
@@ -173,7 +174,9 @@ class Shapes:
                 continue
             parts[name] = None
             if kind_of(schema) in {"object", "array"}:
-                parts[name] = nested_value(name, schema, variant + 1)
+                parts[name] = self._planted(
+                    nested_value(name, schema, variant + 1), schema, variant
+                )
             else:
                 simple.append((name, schema))
         if stream.endswith("payment_methods"):
@@ -210,14 +213,22 @@ class Shapes:
                 obj[name] = f"https://verify.example.com/start/{secret}"
             else:
                 obj[name] = secret
-        key = min(self._catalogue.secret_keys)
-        for name in resource.secret_holders:
-            planted = {"nested": {key: f"nested_secret_{secret}"}}
-            holder = obj.get(name)
-            if isinstance(holder, list) and holder and isinstance(holder[0], dict):
-                obj[name] = [{**holder[0], **planted}, *holder[1:]]
-            elif isinstance(holder, dict):
-                obj[name] = {**holder, **planted}
+
+    def _planted(self, value: object, schema: Schema, variant: int) -> object:
+        """A nested value with secrets in it, where its schema lets Stripe add fields."""
+        if isinstance(value, list):
+            return [self._planted(item, schema["items"], variant) for item in value]
+        if isinstance(value, dict) and schema.get("additionalProperties", True) is True:
+            return {**value, **self._nested_secrets(variant)}
+        return value
+
+    def _nested_secrets(self, number: int) -> StripeObject:
+        secret = f"nested_secret_{scramble('secret', number)}"
+        embedded = [
+            {"object": kind, **dict.fromkeys(sorted(names), secret)}
+            for kind, names in self._catalogue.object_secrets.items()
+        ]
+        return {"nested": {min(self._catalogue.secret_keys): secret, "embedded": embedded}}
 
 
 @cache

@@ -12,7 +12,6 @@ from tools.catalogue.attributes import attributes
 from tools.catalogue.endpoints import endpoints
 from tools.catalogue.schemas import SchemaBuilder
 from tools.catalogue.sdk import Sdk, UnresolvedNameError
-from tools.catalogue.secrets import SecretFinder
 from tools.catalogue.streams import Streams, schema_name
 from tools.catalogue.timestamps import Timestamps
 
@@ -38,8 +37,7 @@ def documents() -> dict[Path, str]:
     """
     sdk = Sdk()
     timestamps = Timestamps.load()
-    secrets = SecretFinder(sdk)
-    streams = Streams(sdk, endpoints(sdk), timestamps, secrets)
+    streams = Streams(sdk, endpoints(sdk), timestamps)
     timestamps.review(
         {
             str(cls.object_name): attributes(sdk, cls)
@@ -49,7 +47,7 @@ def documents() -> dict[Path, str]:
     )
     resources = streams.resources()
     _review_events(streams, resources)
-    builder = SchemaBuilder(sdk, timestamps, secrets)
+    builder = SchemaBuilder(sdk, timestamps)
     found = {
         CATALOGUE: _json(_catalogue(sdk, resources)),
         NOTICE: _notice(sdk),
@@ -75,6 +73,9 @@ def _catalogue(sdk: Sdk, resources: Iterable[Resource]) -> Mapping[str, Any]:
         "api_version": sdk.api_version,
         "sdk_version": sdk.version,
         "secret_keys": sorted(overrides.SECRET_KEYS),
+        "object_secrets": {
+            kind: sorted(names) for kind, names in sorted(overrides.OBJECT_SECRETS.items())
+        },
         "streams": [_without_defaults(resource) for resource in resources],
     }
 

@@ -23,11 +23,11 @@ from tools.catalogue.attributes import (
     attributes,
 )
 from tools.catalogue.prose import first_sentence
+from tools.catalogue.secrets import is_secret
 
 if TYPE_CHECKING:
     from tools.catalogue.attributes import Attribute, Form
     from tools.catalogue.sdk import Sdk, SdkClass
-    from tools.catalogue.secrets import SecretFinder
     from tools.catalogue.timestamps import Timestamps
 
 Schema: TypeAlias = "dict[str, Any]"
@@ -45,11 +45,10 @@ class SchemaConflictError(TypeError):
 class SchemaBuilder:
     """Builds the schema of one API object, or of a mix of them, from their classes."""
 
-    def __init__(self, sdk: Sdk, timestamps: Timestamps, secrets: SecretFinder) -> None:
+    def __init__(self, sdk: Sdk, timestamps: Timestamps) -> None:
         """Take the decisions that the SDK's source does not hold."""
         self._sdk = sdk
         self._timestamps = timestamps
-        self._secrets = secrets
 
     def build(self, classes: tuple[SdkClass, ...]) -> Schema:
         """The schema of a row.
@@ -63,7 +62,7 @@ class SchemaBuilder:
         properties: dict[str, Schema] = {}
         for cls in classes:
             for attribute in attributes(self._sdk, cls).values():
-                if not self._secrets.is_secret(cls, attribute.name):
+                if not is_secret(cls, attribute.name):
                     schema = self._column(cls, attribute)
                     properties[attribute.name] = _merged(
                         properties.get(attribute.name),
@@ -110,7 +109,7 @@ class SchemaBuilder:
         for cls in classes:
             inside = in_error or cls.name.endswith("Error")
             for attribute in attributes(self._sdk, cls).values():
-                if not self._secrets.is_secret(cls, attribute.name):
+                if not is_secret(cls, attribute.name):
                     properties[attribute.name] = _merged(
                         properties.get(attribute.name),
                         self._value(attribute.form, level=level + 1, in_error=inside),

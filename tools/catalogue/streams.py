@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 from tap_stripe_conn.catalogue import overrides
 from tap_stripe_conn.catalogue.resources import Parent, Resource
-from tools.catalogue.attributes import Array, Expandable, attributes
+from tools.catalogue.attributes import attributes
 from tools.catalogue.events import event_objects
 from tools.catalogue.prose import description
 from tools.catalogue.sdk import UnresolvedNameError
+from tools.catalogue.secrets import is_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from tools.catalogue.attributes import Form
     from tools.catalogue.endpoints import Endpoint
     from tools.catalogue.sdk import Sdk
-    from tools.catalogue.secrets import SecretFinder
     from tools.catalogue.timestamps import Timestamps
 
 _V1_PAGE_SIZE = 100  # docs.stripe.com/api/pagination
@@ -30,17 +29,10 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 class Streams:
     """Makes a `Resource` of each endpoint that is a stream."""
 
-    def __init__(
-        self,
-        sdk: Sdk,
-        endpoints: Mapping[str, Endpoint],
-        timestamps: Timestamps,
-        secrets: SecretFinder,
-    ) -> None:
+    def __init__(self, sdk: Sdk, endpoints: Mapping[str, Endpoint], timestamps: Timestamps) -> None:
         """Take what has been read; nothing more is read from files."""
         self._sdk = sdk
         self._timestamps = timestamps
-        self._secrets = secrets
         self.endpoints = _by_name(endpoints)
         objects = {cls.object_name for e in self.endpoints.values() for cls in e.classes}
         self.event_objects = event_objects(sdk, {name for name in objects if name})
@@ -71,7 +63,6 @@ class Streams:
             parent=parent,
             event_types=self._event_types(name, objects),
             secrets=self._secrets_of(endpoint),
-            secret_holders=self._secret_holders_of(endpoint),
             description=overrides.DESCRIPTIONS.get(name)
             or description(endpoint.classes[0].docstring),
         )
@@ -130,31 +121,13 @@ class Streams:
         )
 
     def _secrets_of(self, endpoint: Endpoint) -> tuple[str, ...]:
-        return _names(
+        names = {
             name
             for cls in endpoint.classes
             for name in attributes(self._sdk, cls)
-            if self._secrets.is_secret(cls, name)
-        )
-
-    def _secret_holders_of(self, endpoint: Endpoint) -> tuple[str, ...]:
-        return _names(
-            name
-            for cls in endpoint.classes
-            for name, attribute in attributes(self._sdk, cls).items()
-            if not self._secrets.is_secret(cls, name)
-            and not _is_id(attribute.form)
-            and self._secrets.leads_to_secret(attribute.form)
-        )
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(names)))
-
-
-def _is_id(form: Form) -> bool:
-    """Whether the tap keeps no more than ids of a column, even if Stripe expands them."""
-    return isinstance(form.items if isinstance(form, Array) else form, Expandable)
+            if is_secret(cls, name)
+        }
+        return tuple(sorted(names))
 
 
 def schema_name(endpoint: Endpoint) -> str:
