@@ -52,12 +52,15 @@ def keys_in(stripe: FakeStripe, rows: Mapping[str, Sequence[Row]]) -> Counter[Ke
 
 
 def without_secrets(value: Any, catalogue: Catalogue) -> Any:  # noqa: ANN401 - JSON
-    """A value without the secrets that the tap drops, at any depth."""
+    """A value without the secrets that the tap drops, at any depth but in users' own `metadata`."""
     if isinstance(value, list):
         return [without_secrets(item, catalogue) for item in value]
     if isinstance(value, dict):
         kind = str(value.get("object"))
         secrets = catalogue.secret_keys | catalogue.object_secrets.get(kind, frozenset())
         kept = {name: item for name, item in value.items() if name not in secrets}
-        return {name: without_secrets(item, catalogue) for name, item in kept.items()}
+        return {
+            name: item if name == "metadata" else without_secrets(item, catalogue)
+            for name, item in kept.items()
+        }
     return value
