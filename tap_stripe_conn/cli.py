@@ -13,14 +13,16 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 import click
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
+from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_stripe_conn.api.errors import ConnectionFailedError, StripeError
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.connection.check import AVAILABLE, ConnectionUnavailableError, reason
 from tap_stripe_conn.interrupts import Interrupted
+from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.sync import Status
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ FAILED: Final = 1
 BAD_CONFIG: Final = 2
 NOT_WHOLE: Final = 3
 
+_CONFIGURED: Final = "tap_stripe_conn.configured"
 _TESTS: Final = ("all", "connection", "schema")
 
 
@@ -45,7 +48,7 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
         base: The SDK's command for it.
     """
     options = {param.name: param for param in base.params}
-    options["config"].callback = _read_config
+    options["config"].callback = partial(_read_config, tap_class)
     options["discover"].callback = partial(_discover, tap_class)
     test = options["test"]
     test.callback = partial(_test, tap_class)
@@ -79,21 +82,14 @@ class StripeCommand(SingerCommand):
             _fail("Interrupted", code=130)
         except Interrupted as interrupted:
             _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
-        except ConfigError as error:
-            _fail(*error.problems, code=BAD_CONFIG)
-        except ConfigValidationError as error:
-            _fail(*error.errors, code=BAD_CONFIG)
-        except ConnectionUnavailableError as error:
-            _fail(str(error), code=FAILED)
-        except (StripeError, ConnectionFailedError) as error:
-            _fail(f"The run failed: {reason(error)}", code=FAILED)
-        except BrokenPipeError:
-            # The interpreter flushes stdout on its way out, and would complain again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _fail("The run failed: the loader that reads the tap's output has gone", code=FAILED)
         except Exception as error:
-            self.logger.exception("Unexpected error")
-            _fail(f"The run failed by an error of the tap's own, {error!r}", code=FAILED)
+            if not isinstance(error, EXPECTED):
+                self.logger.exception("Unexpected error")
+            if isinstance(error, OutputError):
+                # The interpreter flushes stdout on its way out, and would complain again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            lines, code = _verdict(error)
+            _fail(*lines, code=code)
         sys.exit(code if isinstance(code, int) else COMPLETE)
 
     @override
@@ -102,19 +98,59 @@ class StripeCommand(SingerCommand):
         return click.Command.invoke(self, ctx)
 
 
+EXPECTED: Final = (
+    ConfigError,
+    ConfigValidationError,
+    ConnectionFailedError,
+    ConnectionUnavailableError,
+    MappingError,
+    OutputError,
+    StripeError,
+)
+"""Errors that are not the tap's own."""
+
+
+def _verdict(error: Exception) -> tuple[Sequence[str], int]:
+    """What people read of an error, a line each, and the exit code."""
+    if isinstance(error, ConfigError):
+        return error.problems, BAD_CONFIG
+    if isinstance(error, ConfigValidationError):
+        return error.errors, BAD_CONFIG
+    if isinstance(error, MappingError):
+        return [f"Setting 'stream_maps' can't be used: {error}"], BAD_CONFIG
+    if isinstance(error, ConnectionUnavailableError):
+        return [str(error)], FAILED
+    if isinstance(error, (StripeError, ConnectionFailedError)):
+        why = reason(error)
+    elif isinstance(error, OutputError):
+        why = str(error)
+    else:
+        why = f"by an error of the tap's own, {error!r}"
+    return [f"The run failed: {why}"], FAILED
+
+
 def _fail(*lines: str, code: int) -> NoReturn:
-    for line in lines:
+    for line in dict.fromkeys(lines):
         click.echo(line, err=True)
     sys.exit(code)
 
 
 def _read_config(
-    _context: click.Context, _param: click.Parameter, value: tuple[str, ...]
+    tap_class: type[TapStripeConn],
+    context: click.Context,
+    _param: click.Parameter,
+    value: tuple[str, ...],
 ) -> _ConfigInput:
+    context.meta[_CONFIGURED] = bool(value)
     given = _ConfigInput()
     for path in value:
         if path == "ENV":
             given.parse_env = True
+            try:
+                _ = tap_class._env_var_config  # noqa: SLF001 - what the SDK reads a moment later
+            except ValueError as error:
+                msg = f"A variable {tap_class._env_var_prefix}… can't be read: {error}"  # noqa: SLF001
+                raise ConfigError(msg) from None
         else:
             given.config |= _read_json("Config file", path)
     return given
@@ -144,6 +180,19 @@ def _object(what: str, file: IO[str]) -> dict[str, Any]:
     return document
 
 
+def _catalog(file: IO[str]) -> Catalog:
+    what = f"Catalog {file.name}"
+    document = _object(what, file)
+    try:
+        catalog = Catalog.from_dict(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        catalog = Catalog()
+    if not catalog:
+        msg = f'{what} must be an object like {{"streams": [{{"tap_stream_id": …}}]}}'
+        raise ConfigError(msg)
+    return catalog
+
+
 def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     tap_class: type[TapStripeConn],
     *,
@@ -160,7 +209,7 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     tap = tap_class(
         config=given.config,
         parse_env_config=given.parse_env,
-        catalog=None if catalog is None else _object(f"Catalog {catalog.name}", catalog),
+        catalog=None if catalog is None else _catalog(catalog),
         state=None if state is None else _object(f"State {state.name}", state),
     )
     tap.check_connection()
@@ -196,7 +245,7 @@ def _discover(
     if not value:
         return
     given: _ConfigInput = context.params.get("config") or _ConfigInput()
-    configured = bool(given.config or given.parse_env)
+    configured = context.meta.get(_CONFIGURED, False)
     tap = tap_class(
         config=given.config,
         parse_env_config=given.parse_env,

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
@@ -29,6 +30,7 @@ REQUIRED_BY_SCHEME: Final[Mapping[str, tuple[str, ...]]] = {
     API_KEY: ("live_api_key",),
     OAUTH2: ("client_id", "client_secret", "refresh_token"),
 }
+RATES: Final = frozenset({"requests_per_second", "endpoint_requests_per_second"})
 SECRETS: Final = frozenset(
     {"live_api_key", "client_id", "client_secret", "refresh_token", "oauth_access_token"}
 )
@@ -225,6 +227,10 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
     """
     for name in [name for name, value in config.items() if _unset(value)]:
         del config[name]
+    for name in RATES & config.keys():
+        if isinstance(config[name], str):  # as environment variables are
+            with suppress(ValueError):
+                config[name] = float(config[name])
     problems = [*_misspelt(config, schema), *_against_schema(config, schema)]
     if problems:
         raise ConfigError(*problems)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 
+class OutputError(Exception):
+    """Messages can't be written any more; `str()` says why."""
+
+
 class WholeMessageWriter(MsgSpecWriter):
     """The SDK's quick writer, which trusts that one write is enough.
 
@@ -21,9 +25,20 @@ class WholeMessageWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write a message to stdout, to its end."""
-        with memoryview(self.format_message(message)) as line:
-            written = 0
-            while written < len(line):
-                written += sys.stdout.buffer.write(line[written:])
-        sys.stdout.flush()
+        """Write a message to stdout, to its end.
+
+        Raises:
+            OutputError: The reader has gone, or the disk is full.
+        """
+        try:
+            with memoryview(self.format_message(message)) as line:
+                written = 0
+                while written < len(line):
+                    written += sys.stdout.buffer.write(line[written:])
+            sys.stdout.flush()
+        except BrokenPipeError:
+            msg = "the loader that reads the tap's output has gone"
+            raise OutputError(msg) from None
+        except OSError as error:
+            msg = f"the tap's output can't be written: {error.strerror}"
+            raise OutputError(msg) from error

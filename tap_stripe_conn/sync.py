@@ -11,13 +11,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.api.errors import (
-    AccountError,
     AuthenticationError,
+    ConnectionFailedError,
     MissingPermissionError,
     NotEnabledError,
     StripeError,
     WrongModeError,
 )
+from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.streams.family import Failure, Family
 from tap_stripe_conn.streams.rows import UnexpectedObjectError
 
@@ -98,8 +99,9 @@ class Sync:
             An outcome for each stream, in their order.
 
         Raises:
-            AuthenticationError: The credentials were withdrawn meanwhile; likewise AccountError.
+            AuthenticationError: The credentials were withdrawn meanwhile.
             ConnectionFailedError: Stripe can't be reached any more.
+            OutputError: The messages can't be written any more.
         """
         try:
             for family in self._families():
@@ -116,32 +118,47 @@ class Sync:
             yield Family(members[0].root, members, self._source)
 
     def _run(self, family: Family) -> None:
-        members = list(family.members)
+        try:
+            self._read(family)
+        except ConnectionFailedError as error:
+            if not self._source.client.reachable():
+                raise
+            self._end_all(family, error)
+        except (AuthenticationError, OutputError):
+            raise
+        except Exception as error:  # one stream's trouble must not cost the others
+            if not isinstance(error, (StripeError, UnexpectedObjectError)):
+                logger.exception("Unexpected error while reading %s", family.root.name)
+            self._end_all(family, error)
+        else:
+            for member in family.members:
+                with self._interrupts.held():
+                    self._write_schema(member)
+                self._end(member, Status.COMPLETE)
+        self._write_state()
+
+    def _read(self, family: Family) -> None:
         with ExitStack() as metrics:
             counters = {
                 member.name: metrics.enter_context(member.get_record_counter())
-                for member in members
+                for member in family.members
             }
-            for member in members:
+            for member in family.members:
                 metrics.enter_context(member.get_sync_timer())
-            try:
-                for result in family.read():
-                    self._take(result, counters)
-            except (AuthenticationError, AccountError):
-                raise
-            except (StripeError, UnexpectedObjectError) as error:
-                for member in family.members:
-                    self._end(member, *_ending(error, member, family.root))
-            else:
-                for member in family.members:
-                    with self._interrupts.held():
-                        self._write_schema(member)
-                    self._end(member, Status.COMPLETE)
-        self._write_state()
+            for result in family.read():
+                self._take(result, counters)
+
+    def _end_all(self, family: Family, error: Exception) -> None:
+        """End what is left of a family on an error of its top-level list."""
+        begun = any(member.name in self._schema_written for member in family.members)
+        for member in family.members:
+            self._end(member, *_ending(error, member, family.root, begun=begun))
 
     def _take(self, result: Batch | Failure, counters: dict[str, MetricsCounter]) -> None:
         if isinstance(result, Failure):
-            self._end(result.stream, *_ending(result.error, result.stream, result.stream))
+            begun = result.stream.name in self._schema_written
+            ending = _ending(result.error, result.stream, result.stream, begun=begun)
+            self._end(result.stream, *ending)
             return
         with self._interrupts.held():
             self._write_schema(result.stream)
@@ -175,15 +192,21 @@ class Sync:
 
 
 def _ending(
-    error: StripeError | UnexpectedObjectError, stream: StripeStream, asked: StripeStream
+    error: Exception, stream: StripeStream, asked: StripeStream, *, begun: bool
 ) -> tuple[Status, str]:
-    """How a stream ends on an error of the list that was asked: its own, or its parent's."""
+    """How a stream ends on an error of the list that was asked: its own, or its parent's.
+
+    A list that the account doesn't have says so at the first request: once reading has begun, the
+    same words mean that the rest is missing.
+    """
     through = "" if asked is stream else f" (through its parent {asked.name})"
-    if isinstance(error, NotEnabledError):
+    if isinstance(error, NotEnabledError) and not begun:
         return Status.NOT_AVAILABLE, f"this account doesn't have the product{through}: {error}"
-    if isinstance(error, WrongModeError):
+    if isinstance(error, WrongModeError) and not begun:
         return Status.NOT_AVAILABLE, f"it is only there in the other mode{through}: {error}"
     if isinstance(error, MissingPermissionError):
         permission = error.permission or f"to read {asked.resource.path}"
         return Status.NO_PERMISSION, f"missing permission {permission}{through}: {error}"
-    return Status.FAILED, f"failed{through}: {error}"
+    if isinstance(error, (ConnectionFailedError, StripeError, UnexpectedObjectError)):
+        return Status.FAILED, f"failed{through}: {error}"
+    return Status.FAILED, f"failed{through} by an error of the tap's own: {error!r}"

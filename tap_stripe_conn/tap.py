@@ -28,6 +28,7 @@ from tap_stripe_conn.connection.auth import authenticator_for
 from tap_stripe_conn.connection.check import check_connection
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
+from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Outcome, Status, Sync
@@ -98,6 +99,7 @@ class TapStripeConn(Tap):
             ),
             api_version=self.catalogue.api_version,
             user_agent=f"{self.name}/{self.plugin_version}",
+            secrets=[settings.live_api_key],
         )
 
     def check_connection(self) -> None:
@@ -111,9 +113,9 @@ class TapStripeConn(Tap):
     @cached_property
     def source(self) -> Source:
         """What this run reads from; its upper bound is frozen when this is first asked for."""
-        now = self.client.now() + 1
-        until = now if self.settings.until is None else min(now, self.settings.until)
-        return Source(self.client, self.catalogue, Range(self.settings.since, until))
+        now = self.client.now()
+        until = min(now + 1, self.settings.until or now + 1)
+        return Source(self.client, self.catalogue, Range(self.settings.since, until), now + 1)
 
     # Streams
 
@@ -131,12 +133,17 @@ class TapStripeConn(Tap):
         """Read the selected streams and write what they say.
 
         Raises:
+            ConfigError: No stream is selected.
             ConnectionFailedError: Stripe can't be reached any more.
-            AuthenticationError: The credentials were withdrawn meanwhile; likewise AccountError.
+            AuthenticationError: The credentials were withdrawn meanwhile.
+            OutputError: The messages can't be written any more.
         """
         for name in self._unknown_selected():
             self.logger.warning("Stream %s is skipped: this version has no such stream", name)
         streams = [stream for stream in self.stripe_streams.values() if stream.selected]
+        if not streams and not self._unknown_selected():
+            msg = "The catalog selects no stream"
+            raise ConfigError(msg)
         self.logger.info(
             "Connection %s: reading %d streams of Stripe's API %s",
             self.settings.connection_name,
@@ -217,6 +224,8 @@ class TapStripeConn(Tap):
         ):
             msg = 'The state must be an object like {"bookmarks": {"<stream>": {…}}}'
             raise ConfigError(msg)
+        for name in bookmarks.keys() & self.catalogue.resources:
+            Bookmark.of(name, bookmarks[name])
         super().load_state(state)
 
     @override

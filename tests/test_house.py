@@ -29,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "config": set(),
     "connection": {"api", "config"},
     "streams": {"api", "catalogue", "config"},
-    "sync": {"api", "interrupts", "streams"},
+    "sync": {"api", "interrupts", "messages", "streams"},
     "tap": {
         "api",
         "catalogue",
@@ -41,7 +41,7 @@ BELOW: dict[str, set[str]] = {
         "streams",
         "sync",
     },
-    "cli": {"api", "config", "connection", "interrupts", "sync"},
+    "cli": {"api", "config", "connection", "interrupts", "messages", "sync"},
     "__main__": {"tap"},
     "__init__": set(),
 }

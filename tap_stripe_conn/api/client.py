@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -13,6 +14,7 @@ import backoff
 import msgspec
 import requests
 import requests.adapters
+from requests.structures import CaseInsensitiveDict
 
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
@@ -42,7 +44,13 @@ MAX_TRIES: Final = 10
 MAX_WAIT: Final = 60.0
 """Seconds. Full jitter over 1, 2, 4 … 60, 60, 60 makes ten tries last two minutes on average."""
 
+PROBE: Final = "/v1/account"
+"""The smallest answer, and the same for every key."""
+
 POOL_SIZE: Final = 64
+
+_FIRST_YEAR, _LAST_YEAR = 2010, 2100
+"""Stripe's clock is believed between them: nothing is older, and a proxy's may be anything."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +61,7 @@ class StripeClient:
     Safe between threads once made.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact of its own about the connection
         self,
         *,
         base: str,
@@ -61,6 +69,7 @@ class StripeClient:
         limiter: Limiter,
         api_version: str,
         user_agent: str,
+        secrets: Sequence[str] = (),
     ) -> None:
         """Prepare the session; nothing is sent yet.
 
@@ -70,7 +79,9 @@ class StripeClient:
             limiter: Lets each request leave in its turn.
             api_version: Sent as `Stripe-Version`.
             user_agent: Names the tap and its version.
+            secrets: Left out of every error, should the answer hold them.
         """
+        self._secrets = [secret for secret in secrets if secret]
         self._base = base.rstrip("/")
         self._auth = auth
         self._limiter = limiter
@@ -120,6 +131,16 @@ class StripeClient:
         answer: Object = retrying(self._get_once)(path, params, endpoint or path)
         return answer
 
+    def reachable(self) -> bool:
+        """Whether Stripe answers at all, be it with an error."""
+        try:
+            self.get(PROBE, max_tries=2)
+        except StripeError:
+            return True
+        except ConnectionFailedError:
+            return False
+        return True
+
     def now(self) -> int:
         """The time in whole Unix seconds by Stripe's clock, as its last answer told it."""
         return int(time.time() + self._ahead)
@@ -128,7 +149,7 @@ class StripeClient:
         self._limiter.wait(endpoint)
         response = self._send(path, params)
         if not response.ok:
-            raise error_from(response.status_code, response.headers, response.content)
+            raise self._refusal(response)
         if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
             raise _unreadable(response, msg, should_retry=False)
@@ -137,6 +158,13 @@ class StripeClient:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"Stripe's answer is cut short or not a JSON object: {error}"
             raise _unreadable(response, msg) from None
+
+    def _refusal(self, response: requests.Response) -> StripeError:
+        body, headers = response.content, dict(response.headers)
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), b"[secret]")
+            headers = {name: said.replace(secret, "[secret]") for name, said in headers.items()}
+        return error_from(response.status_code, CaseInsensitiveDict(headers), body)
 
     def _send(self, path: str, params: Params | None) -> requests.Response:
         request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
@@ -147,7 +175,9 @@ class StripeClient:
                 allow_redirects=False,
                 **self._settings,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, OSError, ValueError) as error:
+            # Of a certificate bundle that isn't there, or a host name that can't be one, requests
+            # tells by exceptions that are not its own.
             raise ConnectionFailedError(_reason(error)) from error
         self._note(response)
         return response
@@ -155,9 +185,11 @@ class StripeClient:
     def _note(self, response: requests.Response) -> None:
         with self._lock:
             self.requests_made += 1
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 date = parsedate_to_datetime(response.headers.get("Date", ""))
-                self._ahead = date.timestamp() - time.time()
+                date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+                if _FIRST_YEAR <= date.year < _LAST_YEAR:
+                    self._ahead = date.timestamp() - time.time()
 
 
 def _unreadable(
@@ -193,7 +225,9 @@ _REASONS_BY_CAUSE: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
+    if not isinstance(error, requests.RequestException):
+        return str(error)
     for error_class, reason in _REASONS:
         if isinstance(error, error_class):
             return reason

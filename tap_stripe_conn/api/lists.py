@@ -18,7 +18,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Object, StripeClient
 
@@ -146,6 +146,7 @@ class RangeWalk(Walk):
         self._span = self._window = span
         self._cursor: str | None = None
         self._cursors: set[str] = set()
+        self._gone: set[str] = set()
         self._done = span.since >= span.until
         self._newest_first = True
         self._reached = span.until
@@ -163,7 +164,7 @@ class RangeWalk(Walk):
 
     @override
     def receive(self, page: Object) -> list[Object]:
-        rows = _rows(page)
+        rows = _rows(page, self._gone)
         for row in rows:
             self._reach(row)
         self._done = not _has_more(page)
@@ -176,6 +177,7 @@ class RangeWalk(Walk):
         """Start afresh at the last second seen, without its rows that are known."""
         if self._cursor is None or not self._newest_first:
             raise error
+        self._gone.add(self._cursor)
         self._cursor = None
         self._cursors.clear()
         self._window = Range(self._span.since, min(self._reached + 1, self._span.until))
@@ -218,6 +220,7 @@ class CursorWalk(Walk):
         self._span = span
         self._ids: list[str] = []
         self._cursors: set[str] = set()
+        self._gone: set[str] = set()
         self._done = False
 
     @override
@@ -231,7 +234,7 @@ class CursorWalk(Walk):
 
     @override
     def receive(self, page: Object) -> list[Object]:
-        rows = _rows(page)
+        rows = _rows(page, self._gone)
         self._done = not _has_more(page)
         if not self._done:
             _next_cursor(rows, self._cursors)
@@ -243,7 +246,9 @@ class CursorWalk(Walk):
         """Go on from the row before; from the start if the whole page was deleted."""
         if not self._ids:
             raise error
-        self._cursors.discard(self._ids.pop())
+        gone = self._ids.pop()
+        self._gone.add(gone)
+        self._cursors.discard(gone)
         if not self._ids:
             self._cursors.clear()
 
@@ -291,7 +296,7 @@ class PageUrlWalk(Walk):
         # slash would lengthen the host's name.
         try:
             parts = urlsplit(url)
-        except ValueError:
+        except (AttributeError, ValueError):
             parts = urlsplit("")
         if not parts.path.startswith("/"):
             msg = f"{self._listing.path} names a next page that is none"
@@ -328,10 +333,14 @@ def _created_params(kind: CreatedFilter | None, span: Range) -> dict[str, str | 
     return bounds
 
 
-def _rows(page: Object) -> list[Object]:
+def _rows(page: Object, gone: Collection[str] = ()) -> list[Object]:
+    """The rows of a page, none of which may be one that Stripe said is gone."""
     rows: Any = page.get("data")
-    if not isinstance(rows, list):
-        msg = "Stripe answered with something that is not a list"
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        msg = "Stripe answered with something that is not a list of objects"
+        raise _broken(msg)
+    if gone and any(row.get("id") in gone for row in rows):
+        msg = "Stripe lists an object that it says is gone"
         raise _broken(msg)
     return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from tap_stripe_conn.api.client import PROBE
 from tap_stripe_conn.api.errors import (
     AccountError,
     AuthenticationError,
@@ -20,10 +21,10 @@ from tap_stripe_conn.api.errors import (
 )
 
 if TYPE_CHECKING:
-    from tap_stripe_conn.api.client import StripeClient
+    from tap_stripe_conn.api.client import Params, StripeClient
 
-PROBES: Final = ("/v1/account", "/v1/customers?limit=1")
-"""Read one after the other until Stripe accepts or refuses the credentials; two at most."""
+SECOND_PROBE: Final = "/v1/customers"
+"""Read, one row of it, where the first probe settles nothing."""
 
 PAUSE: Final = 1.0
 """Seconds before the second probe, where Stripe stumbled over the first."""
@@ -53,26 +54,29 @@ def check_connection(client: StripeClient, *, account_id: str | None = None) -> 
     Raises:
         ConnectionUnavailableError: Stripe refuses them, or can't be reached.
     """
-    first, second = PROBES
-    failure = _probe(client, first)
+    failure = _probe(client, PROBE)
     if isinstance(failure, ConnectionFailedError) or (failure and failure.retriable):
         time.sleep(PAUSE)
-        failure = _probe(client, second)
+        failure = _probe(client, SECOND_PROBE, {"limit": 1})
     elif isinstance(failure, (NotEnabledError, NotFoundError)):
-        failure = _probe(client, second)
+        failure = _probe(client, SECOND_PROBE, {"limit": 1})
     if failure is not None:
         raise ConnectionUnavailableError(reason(failure, account_id)) from failure
 
 
-def _probe(client: StripeClient, path: str) -> StripeError | ConnectionFailedError | None:
+def _probe(
+    client: StripeClient, path: str, params: Params | None = None
+) -> StripeError | ConnectionFailedError | None:
     try:
-        client.get(path, max_tries=1)
+        answer = client.get(path, params, max_tries=1)
     except MissingPermissionError as error:
         # Stripe knows the key and the account: only this object is closed to it. A 403 with neither
         # a request id nor an error object is not Stripe's, but of something on the way.
         return None if error.request_id or error.type else error
     except (StripeError, ConnectionFailedError) as error:
         return error
+    if "object" not in answer:
+        return UnreadableAnswerError("The answer is no object of Stripe's", http_status=200)
     return None
 
 
@@ -80,16 +84,17 @@ def reason(error: StripeError | ConnectionFailedError, account_id: str | None = 
     """Why these credentials can't be used, as one clause with what to do about it."""
     if isinstance(error, ConnectionFailedError):
         return f"Stripe can't be reached: {error}"
+    account = f"account {account_id}" if account_id else "the account"
     for error_class, sentence in _SENTENCES:
         if isinstance(error, error_class):
-            return sentence.format(account=account_id or "the account", said=_said(error))
+            return sentence.format(account=account, said=_said(error))
     return f"Stripe refused the request: {_said(error)}"
 
 
 _SENTENCES: Final[tuple[tuple[type[StripeError], str], ...]] = (
     (IpNotAllowedError, "the API key may not be used from this machine's IP address: {said}"),
     (AuthenticationError, "{said}"),
-    (AccountError, "account {account} can't be reached with this key; check account_id: {said}"),
+    (AccountError, "{account} can't be reached with this key; check account_id: {said}"),
     (RateLimitError, "Stripe is refusing requests for being too many; try again later: {said}"),
     (ServerError, "Stripe is failing; try again later: {said}"),
     (UnreadableAnswerError, "api_base does not answer as Stripe does: {said}"),

@@ -12,7 +12,7 @@ from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.rows import UPDATED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(slots=True)
@@ -60,45 +60,45 @@ class Bookmark:
         until = _instant(stream, "until", state.get("until"))
         return cls(_optional_instant(stream, state, "since"), until, pending, complete)
 
-    def write(self, state: MutableMapping[str, Any]) -> None:
-        """Put the bookmark into a stream's state, in the SDK's form."""
-        for name in ("since", "until", "pending", "replication_key_value"):
-            state.pop(name, None)
-        state["replication_key"] = UPDATED_AT
+    def state(self) -> dict[str, Any]:
+        """A stream's state with this bookmark, in the SDK's form."""
+        complete_until = self.complete_until if self.pending else self.until
+        state: dict[str, Any] = {"replication_key": UPDATED_AT}
+        if complete_until is not None:
+            state["replication_key_value"] = rfc3339(complete_until)
         if self.since > 0:
             state["since"] = rfc3339(self.since)
         if self.pending:
             state["until"] = rfc3339(self.until)
             state["pending"] = [[rfc3339(bound) for bound in span] for span in self.pending]
-        else:
-            self.complete_until = self.until
-        if self.complete_until is not None:
-            state["replication_key_value"] = rfc3339(self.complete_until)
+        return state
 
-    def extended(self, wanted: Range, *, overlap: int) -> Bookmark:
+    def extended(self, wanted: Range, *, overlap: int, now: int) -> Bookmark:
         """The bookmark of a run that reads what of `wanted` is missing: its `pending`.
 
         Args:
             wanted: The span that the settings ask for.
             overlap: Seconds before `until` that are read again, for rows that came late.
+            now: Unix seconds. Nothing after it can have been read, whatever the state says.
         """
-        read = Range(self.since, self.until - overlap)
+        until = min(self.until, now)
+        read = Range(self.since, until - overlap)
         missing = [
             *_minus(wanted, read),
             *(_common(wanted, _common(read, span)) for span in self.pending),
         ]
         return Bookmark(
             wanted.since,
-            self._read_from(wanted.until),
+            self._read_from(wanted.until, until),
             newest_first(missing),
             self.complete_until,
         )
 
-    def _read_from(self, moment: int) -> int:
+    def _read_from(self, moment: int, until: int) -> int:
         """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""
         if self.since > moment or any(span.until > moment for span in self.pending):
             return moment
-        return max(moment, self.until)
+        return max(moment, until)
 
     def with_unread(self, unread: Sequence[Range]) -> Bookmark:
         """The bookmark when of its pending spans only the part within `unread` is left."""

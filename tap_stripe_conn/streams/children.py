@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tap_stripe_conn.api.errors import NotFoundError
+from tap_stripe_conn.api.errors import AccountError, InvalidRequestError, NotFoundError
 from tap_stripe_conn.api.lists import pages
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def children_of(
     embedded = _embedded(parent_row, parent)
     if embedded is None:
         return
-    if embedded.get("has_more") is False:
+    if embedded.get("has_more") is False and isinstance(embedded.get("data"), list):
         yield embedded["data"]
         return
     listing = _listing(parent_row, parent, child)
@@ -49,19 +49,23 @@ def children_of(
             yield from pages(client, listing.walk(span))
     except NotFoundError as error:
         child.logger.info("No %s of %s: %s", child.name, parent_row["id"], error)
+    except AccountError as error:
+        # A connected account's, which was let go meanwhile: the others are still there.
+        if parent.stream != "accounts":
+            raise
+        child.logger.warning("No %s of %s: %s", child.name, parent_row["id"], error)
 
 
 def _embedded(parent_row: Object, parent: Parent) -> Object | None:
     """The list object in the parent's row: empty if it isn't there, None if Stripe says null."""
     value: Any = parent_row
     for name in parent.embedded.split(".") if parent.embedded else ():
-        if name not in value:
+        if not isinstance(value, dict) or name not in value:
             return {}
         value = value[name]
         if value is None:
             return None
-    embedded: Object = {} if value is parent_row else value
-    return embedded
+    return value if isinstance(value, dict) and value is not parent_row else {}
 
 
 def without_lists(parent_row: Object, parents: Iterable[Parent]) -> Object:
@@ -88,6 +92,9 @@ def _listing(parent_row: Object, parent: Parent, child: StripeStream) -> Listing
             return None
         params[name] = str(parent_row[source])
     if parent.location == "path":
+        if parent_row["id"] in {".", ".."}:  # would name another path
+            msg = f"{child.name} of a parent with the id {parent_row['id']!r} can't be asked for"
+            raise InvalidRequestError(msg, http_status=400)
         path = path.replace(f"{{{parent.param}}}", quote(parent_row["id"], safe=""))
     else:
         params[parent.param] = parent_row["id"]

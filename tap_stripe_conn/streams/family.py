@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tap_stripe_conn.api.errors import (
-    AccountError,
     AuthenticationError,
+    ConnectionFailedError,
     ExpandRefusedError,
     MissingPermissionError,
     StripeError,
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tap_stripe_conn.streams.stream import StripeStream
 
 
+ReadError: TypeAlias = "StripeError | ConnectionFailedError | UnexpectedObjectError"
+"""Why a stream can't be read further."""
+
+
 class Batch(NamedTuple):
     """Rows to write. Asking for the next batch says that they are written."""
 
@@ -38,7 +42,7 @@ class Failure(NamedTuple):
     """A child that can't be read further; the rest of the family goes on."""
 
     stream: StripeStream
-    error: StripeError | UnexpectedObjectError
+    error: ReadError
 
 
 class Family:
@@ -135,11 +139,18 @@ class Family:
                     if self._is_parent(parent_row, child):
                         for found in children_of(parent_row, child, self._source.client):
                             yield Batch(child, child.rows(found, parent_row["id"]))
-            except (AuthenticationError, AccountError):
+            except AuthenticationError:
                 raise
+            except ConnectionFailedError as error:
+                if not self._source.client.reachable():
+                    raise
+                yield self._failure(child, error)
             except (StripeError, UnexpectedObjectError) as error:
-                self.members.remove(child)
-                yield Failure(child, error)
+                yield self._failure(child, error)
+
+    def _failure(self, child: StripeStream, error: ReadError) -> Failure:
+        self.members.remove(child)
+        return Failure(child, error)
 
     def _is_parent(self, parent_row: Object, child: StripeStream) -> bool:
         """Whether a child without a creation time of its own is in time by its parent's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ Row: TypeAlias = dict[str, Any]
 
 UPDATED_AT: Final = "_updated_at"
 """Time of the last known change: the replication key of incremental streams."""
+
+METADATA: Final = "metadata"
+"""What users keep with an object."""
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)
@@ -35,8 +38,8 @@ class RowShaper:
     """Makes rows of one stream.
 
     Top-level Unix times become RFC 3339, expanded objects collapse to the id that the schema
-    promises, secrets and columns that nobody asked for are left out. Nested values stay as Stripe
-    sends them. Fields that the schema lacks are left out and counted in `drift`.
+    promises. Secrets, at any depth, and columns that nobody asked for are left out. Nested values
+    stay as Stripe sends them. Fields that the schema lacks are left out and counted in `drift`.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own about the columns
@@ -45,8 +48,8 @@ class RowShaper:
         *,
         deselected: Collection[str] = (),
         secrets: Collection[str] = (),
-        secret_holders: Collection[str] = (),
         secret_keys: Collection[str] = (),
+        object_secrets: Mapping[str, Collection[str]] | None = None,
         updated_from: str | None = None,
     ) -> None:
         """Compile.
@@ -55,8 +58,8 @@ class RowShaper:
             schema: JSON Schema of the rows that leave.
             deselected: Columns of `schema` to leave out.
             secrets: Fields that are dropped.
-            secret_holders: Fields in which `secret_keys` are looked for, at any depth.
             secret_keys: Names that are secret wherever they stand.
+            object_secrets: Names that are secret in one kind of object: `object` -> names.
             updated_from: Field whose time goes into `_updated_at`; None for no such column.
         """
         properties: Mapping[str, Any] = schema["properties"]
@@ -67,11 +70,11 @@ class RowShaper:
         self._times = frozenset(
             name for name, column in columns.items() if column.get("format") == "date-time"
         )
-        scrub = partial(_without, keys=frozenset(secret_keys))
+        without_secrets = _WithoutSecrets(secret_keys, object_secrets or {})
         self._structured: dict[str, Callable[[Any], Any]] = {
-            **{name: _ids for name, column in columns.items() if _holds_ids(column)},
-            **{name: scrub for name in secret_holders if name in columns},
-            **{name: _id for name, column in columns.items() if "string" in column.get("type", ())},
+            name: _converter(column) or without_secrets
+            for name, column in columns.items()
+            if name != METADATA
         }
         self._updated_from = updated_from if UPDATED_AT in columns else None
 
@@ -110,10 +113,13 @@ def _date(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
-def _holds_ids(column: Mapping[str, Any]) -> bool:
-    return "array" in column.get("type", ()) and "string" in (column.get("items") or {}).get(
-        "type", ()
-    )
+def _converter(column: Mapping[str, Any]) -> Callable[[Any], Any] | None:
+    """What makes ids of expanded objects, where the schema says that there are ids."""
+    types = column.get("type", ())
+    if "string" in types:
+        return _id
+    items = column.get("items") or {}
+    return _ids if "array" in types and "string" in items.get("type", ()) else None
 
 
 def _id(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -124,27 +130,38 @@ def _ids(value: Any) -> Any:  # noqa: ANN401 - JSON
     return [_id(item) for item in value] if type(value) is list else value
 
 
-def _without(value: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 - JSON
-    # Secrets are rare: looking for one costs a third of making a copy without.
-    return _copied_without(value, keys) if _any_in(value, keys) else value
+class _WithoutSecrets:
+    """Drops secrets at any depth of an object or list; users' own `metadata` is theirs."""
 
+    def __init__(self, keys: Collection[str], by_object: Mapping[str, Collection[str]]) -> None:
+        self._keys = frozenset(keys)
+        self._by_object = {kind: self._keys.union(names) for kind, names in by_object.items()}
 
-def _any_in(value: Any, keys: frozenset[str]) -> bool:  # noqa: ANN401 - JSON
-    if type(value) is dict:
-        if not keys.isdisjoint(value):
+    def __call__(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+        # Secrets are rare: looking for one costs a third of making a copy without.
+        return self._copied(value) if self._any_in(value) else value
+
+    def _any_in(self, value: Any) -> bool:  # noqa: ANN401 - JSON
+        if type(value) is list:
+            return any(type(item) in _CONTAINERS and self._any_in(item) for item in value)
+        if not self._secret_in(value).isdisjoint(value):
             return True
-        value = value.values()
-    for item in value:  # noqa: SIM110 - a generator costs twice as much
-        if type(item) in _CONTAINERS and _any_in(item, keys):
-            return True
-    return False
+        for name, item in value.items():
+            if type(item) in _CONTAINERS and name != METADATA and self._any_in(item):
+                return True
+        return False
 
-
-def _copied_without(value: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 - JSON
-    if type(value) is dict:
+    def _copied(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+        if type(value) is list:
+            return [self._copied(item) if type(item) in _CONTAINERS else item for item in value]
+        secret = self._secret_in(value)
         return {
-            name: _copied_without(item, keys) if type(item) in _CONTAINERS else item
+            name: self._copied(item) if type(item) in _CONTAINERS and name != METADATA else item
             for name, item in value.items()
-            if name not in keys
+            if name not in secret
         }
-    return [_copied_without(item, keys) if type(item) in _CONTAINERS else item for item in value]
+
+    def _secret_in(self, value: Object) -> frozenset[str]:
+        """Names that are secret in an object of this one's kind."""
+        kind = value.get("object")
+        return self._by_object.get(kind, self._keys) if type(kind) is str else self._keys

@@ -21,3 +21,6 @@ class Source:
     span: Range
     """From `start_date` to `end_date`, or to the start of the run: a frozen bound, so that
     objects made meanwhile don't move pages."""
+
+    now: int
+    """Unix seconds by Stripe's clock, at the start of the run."""

@@ -23,7 +23,7 @@ from tap_stripe_conn.streams.family import Failure, Family
 from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SCHEMAS: Final = SchemaDirectory(schemas)
 
-OVERLAP: Final = 60
+OVERLAP: Final = 120
 """Seconds read again before a bookmark of API v1, whose lists are immediately consistent: for rows
 of the same second, and for clocks that differ."""
 
@@ -80,7 +80,7 @@ class StripeStream(Stream):
         if self.replication_method == REPLICATION_INCREMENTAL:
             overlap = V2_OVERLAP if self.resource.api_mode == "v2" else OVERLAP
             before = Bookmark.of(self.name, self.stream_state) or Bookmark()
-            self._bookmark = before.extended(source.span, overlap=overlap)
+            self._bookmark = before.extended(source.span, overlap=overlap, now=source.now)
             self._spans = self._bookmark.pending
 
     @property
@@ -114,7 +114,8 @@ class StripeStream(Stream):
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: all rows but those within `spans` have been written."""
         if self._bookmark is not None:
-            self._bookmark.with_unread(spans).write(self.stream_state)
+            # In one step: a signal between two would leave a state that says something else.
+            self.tap_state["bookmarks"][self.name] = self._bookmark.with_unread(spans).state()
             self.state_manager.is_flushed = False
 
     def finish(self) -> None:
@@ -124,16 +125,19 @@ class StripeStream(Stream):
     @cached_property
     def shaper(self) -> RowShaper:
         """Makes rows with the columns that are selected."""
+        catalogue = self._stripe_tap.catalogue
+        deselected = {
+            breadcrumb[1]
+            for breadcrumb, selected in self.mask.items()
+            if len(breadcrumb) == len(("properties", "name")) and not selected
+        }
+        not_in_catalog = self.schema["properties"].keys() - self.effective_schema["properties"]
         return RowShaper(
-            self.effective_schema,
-            deselected=[
-                breadcrumb[1]
-                for breadcrumb, selected in self.mask.items()
-                if len(breadcrumb) == len(("properties", "name")) and not selected
-            ],
+            self.schema,
+            deselected=deselected | not_in_catalog,
             secrets=self.resource.secrets,
-            secret_holders=self.resource.secret_holders,
-            secret_keys=self._stripe_tap.catalogue.secret_keys,
+            secret_keys=catalogue.secret_keys,
+            object_secrets=catalogue.object_secrets,
             updated_from=self.resource.created_field,
         )
 
@@ -216,11 +220,17 @@ class StripeStream(Stream):
         if entry := catalog.get_stream(self.name):
             entry.key_properties = self.resource.primary_key
             entry.replication_key = self.replication_key
-            if not entry.schema.properties:
-                entry.schema = Schema.from_dict(self.schema)
+            entry.schema = Schema.from_dict(self._narrowed_to(entry.schema.properties or {}))
         super().apply_catalog(catalog)
         if self.replication_key is None:
             self.forced_replication_method = None
+
+    def _narrowed_to(self, columns: Collection[str]) -> dict[str, Any]:
+        """The stream's schema with these columns, or all if none are named, and always its keys."""
+        properties = self.schema["properties"]
+        keys = {*self.resource.primary_key, UPDATED_AT}
+        wanted = [name for name in properties if not columns or name in columns or name in keys]
+        return {**self.schema, "properties": {name: properties[name] for name in wanted}}
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:

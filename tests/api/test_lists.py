@@ -223,14 +223,15 @@ def test_the_window_of_a_query_never_changes_under_its_cursor() -> None:
 
 
 def test_a_deleted_cursor_starts_the_walk_afresh_at_the_last_second_it_saw() -> None:
-    stripe = StripeList.of(1000, 1005, 1005, 1005, 1009)
+    stripe = StripeList.of(1000, 1005, 1005, 1005)
     walk = CHARGES.walk(Range(1000, 2000))
     walk.receive(stripe.get("", walk_params(walk), endpoint="/v1/charges"))
+    stripe.delete("ch_2")
     walk.cursor_gone(CURSOR_GONE)
     assert walk_params(walk) == {"limit": 2, "created[gte]": 1000, "created[lt]": 1006}
     page = stripe.get("", walk_params(walk), endpoint="/v1/charges")
-    assert [row["id"] for row in page["data"]] == ["ch_3", "ch_2"]
-    assert [row["id"] for row in walk.receive(page)] == ["ch_2"]
+    assert [row["id"] for row in page["data"]] == ["ch_3", "ch_1"]
+    assert [row["id"] for row in walk.receive(page)] == ["ch_1"]
 
 
 def walk_params(walk: Walk) -> dict[str, Any]:
@@ -372,6 +373,16 @@ BROKEN: dict[str, list[Object]] = {
 
 
 @pytest.mark.parametrize("listing", [CHARGES, COUPONS], ids=lambda each: each.path)
+def test_a_cursor_that_is_said_to_be_gone_but_is_listed_ends_the_walk(listing: Listing) -> None:
+    walk = listing.walk(Range(1000, 2000))
+    page = {"data": [{"id": "x_1", "created": 1500}], "has_more": True}
+    walk.receive(page)
+    walk.cursor_gone(CURSOR_GONE)
+    with pytest.raises(BrokenListError, match="says is gone"):
+        walk.receive(page)
+
+
+@pytest.mark.parametrize("listing", [CHARGES, COUPONS], ids=lambda each: each.path)
 @pytest.mark.parametrize("cycle", [1, 2, 3])
 def test_a_list_whose_cursors_lead_in_a_circle_is_broken(listing: Listing, cycle: int) -> None:
     walk = listing.walk(Range(1000, 2000))
@@ -396,7 +407,7 @@ def test_a_list_that_contradicts_itself_is_an_error(
 
 
 def test_an_answer_of_api_v2_that_is_no_list_is_an_error() -> None:
-    with pytest.raises(BrokenListError, match="not a list"):
+    with pytest.raises(BrokenListError, match="not a list of objects"):
         METERS.walk().receive({"id": "mtr_1"})
 
 

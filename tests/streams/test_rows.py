@@ -107,9 +107,7 @@ def test_nested_times_and_ids_stay_as_stripe_sent_them() -> None:
 def test_the_source_is_left_as_it_was(value: Any) -> None:  # noqa: ANN401 - JSON
     source = dict.fromkeys([*SCHEMA["properties"], "new"], value)
     before = copy.deepcopy(source)
-    shaper = RowShaper(
-        SCHEMA, secrets=["secret"], secret_holders=["last_error"], secret_keys=["client_secret"]
-    )
+    shaper = RowShaper(SCHEMA, secrets=["secret"], secret_keys=["client_secret"])
     shaped = shaper(source)
     assert source == before
     assert shaped is not source
@@ -166,7 +164,7 @@ def test_a_secret_is_dropped() -> None:
     assert row({"id": "we_1", "secret": "hush"}, secrets=["secret"]) == {"id": "we_1"}
 
 
-def test_a_secret_is_dropped_at_any_depth_of_its_holder() -> None:
+def test_a_secret_is_dropped_at_any_depth() -> None:
     source = {
         "last_error": {
             "code": "declined",
@@ -174,7 +172,7 @@ def test_a_secret_is_dropped_at_any_depth_of_its_holder() -> None:
             "tried": [{"client_secret": "hush"}, [{"client_secret": {"deep": "hush"}}], 5],
         }
     }
-    assert row(source, secret_holders=["last_error"], secret_keys=["client_secret"]) == {
+    assert row(source, secret_keys=["client_secret"]) == {
         "last_error": {"code": "declined", "intent": {"id": "pi_1"}, "tried": [{}, [{}], 5]}
     }
 
@@ -189,10 +187,8 @@ def test_a_secret_is_dropped_at_any_depth_of_its_holder() -> None:
         max_leaves=10,
     )
 )
-def test_wherever_a_secret_is_within_its_holder_it_goes_and_the_rest_stays(value: Any) -> None:  # noqa: ANN401 - JSON
-    shaped = row(
-        {"last_error": value}, secret_holders=["last_error"], secret_keys=["client_secret"]
-    )
+def test_wherever_a_secret_is_it_goes_and_the_rest_stays(value: Any) -> None:  # noqa: ANN401 - JSON
+    shaped = row({"last_error": value}, secret_keys=["client_secret"])
     assert shaped == {"last_error": pruned(value)}
 
 
@@ -204,9 +200,21 @@ def pruned(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
+def test_what_is_secret_in_one_kind_of_object_is_dropped_from_it_wherever_it_stands() -> None:
+    card = {"object": "issuing.card", "number": "4000", "last4": "0009"}
+    source = {"last_error": {"object": {"object": "list", "data": [card]}, "number": "F-1"}}
+    assert row(source, object_secrets={"issuing.card": ["number"]}) == {
+        "last_error": {
+            "object": {"object": "list", "data": [{"object": "issuing.card", "last4": "0009"}]},
+            "number": "F-1",
+        }
+    }
+
+
 def test_users_own_fields_may_be_named_like_secrets() -> None:
-    source = {"metadata": {"client_secret": "the user's own"}}
-    assert row(source, secret_holders=["last_error"], secret_keys=["client_secret"]) == source
+    own = {"metadata": {"client_secret": "the user's own"}}
+    source = {**own, "last_error": own}
+    assert row(source, secret_keys=["client_secret"]) == source
 
 
 # --- The catalogue -----------------------------------------------------------------------------
@@ -227,8 +235,8 @@ def shaped(resource: Resource, schema: dict[str, Any]) -> list[dict[str, Any]]:
     shaper = RowShaper(
         schema,
         secrets=resource.secrets,
-        secret_holders=resource.secret_holders,
         secret_keys=CATALOGUE.secret_keys,
+        object_secrets=CATALOGUE.object_secrets,
         updated_from=resource.created_field,
     )
     rows = [
