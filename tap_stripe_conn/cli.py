@@ -7,6 +7,7 @@ but a selected stream could not be read whole, 130 and 143 interrupted.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from functools import partial
@@ -47,6 +48,8 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
         tap_class: The tap to run.
         base: The SDK's command for it.
     """
+    # It tells of every variable that it reads.
+    logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
     options = {param.name: param for param in base.params}
     options["config"].callback = partial(_read_config, tap_class)
     options["discover"].callback = partial(_discover, tap_class)

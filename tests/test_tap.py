@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_stripe_conn.api.errors import ConnectionFailedError
 from tap_stripe_conn.connection.check import ConnectionUnavailableError
+from tap_stripe_conn.sync import Status
 from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:
@@ -26,6 +30,43 @@ def test_sync_all_proves_the_connection_first(
     with pytest.raises(ConnectionUnavailableError):
         tap.sync_all()
     assert capfdbinary.readouterr().out == b""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten tries follow each other at once."""
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_list_that_can_not_be_reached_does_not_cost_the_others(
+    stripe: FakeStripe, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stripe.seed("refunds", 3)
+    for path in ("/v1/coupons", "/v1/products/*/features"):
+        stripe.fault(path, "reset", times=math.inf)
+    stripe.seed("products", 2)
+    tap = _tap(stripe)
+    for name, stream in tap.streams.items():
+        stream.selected = name in {"coupons", "products", "product_features", "refunds"}
+    ended = {outcome.stream: (outcome.status, outcome.rows) for outcome in tap.sync()}
+    assert ended == {
+        "coupons": (Status.FAILED, 0),
+        "product_features": (Status.FAILED, 0),
+        "products": (Status.COMPLETE, 2),
+        "refunds": (Status.COMPLETE, 3),
+    }
+    assert capfdbinary.readouterr().out.count(b'"type":"RECORD"') == 5
+
+
+@pytest.mark.usefixtures("impatient")
+def test_when_stripe_can_not_be_reached_at_all_the_run_ends(stripe: FakeStripe) -> None:
+    tap = _tap(stripe)
+    tap.check_connection()
+    stripe.stop()
+    with pytest.raises(ConnectionFailedError):
+        tap.sync()
+    assert tap.client.requests_made == 1
 
 
 def test_a_single_stream_syncs_on_its_own(

@@ -99,9 +99,10 @@ class StripeStream(Stream):
             UnexpectedObjectError: An object is of another kind.
         """
         parent = self.resource.parent
+        own_key = self.resource.primary_key[-1]
         rows = []
         for source in objects:
-            if source.get("object") not in self.resource.objects:
+            if source.get("object") not in self.resource.objects or source.get(own_key) is None:
                 raise UnexpectedObjectError(self._unexpected(source))
             if not self._is_wanted(source):
                 continue

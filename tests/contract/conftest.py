@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,11 +93,13 @@ class TapCommand:
             env=env,
         )
 
-    def start(self, *, select: Iterable[str]) -> subprocess.Popen[str]:
+    def start(
+        self, *, select: Iterable[str], stdout: IO[bytes] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start it, to be interrupted."""
         return subprocess.Popen(  # noqa: S603 - our own command
             [COMMAND, *self._arguments(select=select)],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
