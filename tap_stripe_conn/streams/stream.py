@@ -62,7 +62,10 @@ class StripeStream(Stream):
             resource: What of Stripe's the stream is.
         """
         self.resource = resource
-        super().__init__(tap, schema=stream_schema(resource), name=resource.name)
+        schema = stream_schema(resource)
+        if tap.config.get("flattening_enabled"):
+            schema = flattenable(schema)
+        super().__init__(tap, schema=schema, name=resource.name)
         self._stripe_tap = tap
         self.primary_keys = resource.primary_key
         self.replication_key = UPDATED_AT if resource.incremental else None
@@ -296,6 +299,18 @@ def stream_schema(resource: Resource) -> dict[str, Any]:
     for key in resource.primary_key:
         properties[key] = {**properties[key], "type": ["string"]}
     return {**schema, "properties": properties}
+
+
+def flattenable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with which the SDK's flattening makes a column of JSON of each open object.
+
+    It takes an object with an empty list of properties for one that has none, and gives it no
+    column at all.
+    """
+    flat = {name: value for name, value in schema.items() if name != "properties" or value}
+    if properties := flat.get("properties"):
+        flat["properties"] = {name: flattenable(value) for name, value in properties.items()}
+    return flat
 
 
 def _timestamp(text: str) -> int | None:

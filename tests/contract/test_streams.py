@@ -182,6 +182,17 @@ def test_deselected_columns_do_not_leave(tap: TapCommand, stripe: FakeStripe) ->
     assert "email" not in schema["schema"]["properties"]
 
 
+def test_flattening_loses_no_value(tap: TapCommand, stripe: FakeStripe) -> None:
+    metadata = {"order": "6735"}
+    stripe.add("customers", {"metadata": metadata, "address": {"city": "London"}})
+    run = tap(select=["customers"], flattening_enabled=True, flattening_max_depth=2)
+    (row,) = run.rows("customers")
+    assert row["address__city"] == "London"
+    assert json.loads(row["metadata"]) == metadata
+    (schema,) = [message["schema"] for message in run.messages if message["type"] == "SCHEMA"]
+    assert {"metadata", "address__city"} <= schema["properties"].keys()
+
+
 def test_dates_limit_what_is_read_start_included_and_end_not(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
