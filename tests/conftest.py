@@ -21,10 +21,7 @@ def stripe() -> Iterator[FakeStripe]:
 
 
 @pytest.fixture(autouse=True)
-def _own_signal_handlers() -> Iterator[None]:
-    """A tap that is made within a test takes SIGINT and SIGTERM for its own."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, handlers, strict=True):
-        signal.signal(number, handler)
+def _own_signal_handlers() -> None:
+    """Python's own: a tap that was made in this process has taken the signals for its own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
