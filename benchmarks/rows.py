@@ -13,8 +13,6 @@ from singer_sdk import Stream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.io_base import SingerWriter
 
-from tap_stripe_conn.api.lists import Range
-from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.tap import TapStripeConn
 from tests.fake_stripe import FakeStripe
 
@@ -46,16 +44,24 @@ def _charges() -> StripeStream:
     key = "sk_" + "test_" + "benchmark"
     tap = TapStripeConn(config={"live_api_key": key})
     stream = tap.stripe_streams["charges"]
-    stream.begin(Source(tap.client, tap.catalogue, Range(0, 1 << 40)))
+    stream.begin(tap.source)
     return stream
 
 
 def _page() -> bytes:
-    """Charges as most are: 3.5 kB, by card, without what only platforms and old accounts have."""
+    """Charges as most are: 3.9 kB, by card, without what only platforms and old accounts have."""
     stripe = FakeStripe()
     for _ in range(ROWS):
         stripe.add("charges", {"source": None, "level3": None, "transfer_data": None})
-    return msgspec.json.encode({"object": "list", "data": stripe.objects("charges")})
+    charges = [_without_planted(charge) for charge in stripe.objects("charges")]
+    return msgspec.json.encode({"object": "list", "data": charges})
+
+
+def _without_planted(value: object) -> object:
+    """Without the secrets that the server hides in every object, for the tap to find."""
+    if isinstance(value, dict):
+        return {name: _without_planted(item) for name, item in value.items() if name != "nested"}
+    return [_without_planted(item) for item in value] if isinstance(value, list) else value
 
 
 def _measure(page: bytes, pages: int, stream: StripeStream) -> float:

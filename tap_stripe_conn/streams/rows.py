@@ -147,7 +147,7 @@ class _WithoutSecrets:
         if not self._secret_in(value).isdisjoint(value):
             return True
         for name, item in value.items():
-            if type(item) in _CONTAINERS and name != METADATA and self._any_in(item):
+            if type(item) in _CONTAINERS and item and name != METADATA and self._any_in(item):
                 return True
         return False
 
