@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from singer_sdk.exceptions import MappingError
+
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -124,7 +126,7 @@ class Sync:
             if not self._source.client.reachable():
                 raise
             self._end_all(family, error)
-        except (AuthenticationError, OutputError):
+        except (AuthenticationError, MappingError, OutputError):
             raise
         except Exception as error:  # one stream's trouble must not cost the others
             if not isinstance(error, (StripeError, UnexpectedObjectError)):
@@ -186,9 +188,12 @@ class Sync:
         done = f"{len(self._outcomes)} of {len(self._streams)}"
         if status is Status.COMPLETE:
             logger.info("Stream %s: %d rows (%s streams)", stream.name, rows, done)
+        elif status is Status.NOT_AVAILABLE:
+            logger.info("Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
+        elif rows:
+            logger.warning("Stream %s: %d rows, then %s (%s)", stream.name, rows, reason, done)
         else:
-            level = logging.INFO if outcome.whole else logging.WARNING
-            logger.log(level, "Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
+            logger.warning("Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
 
 
 def _ending(

@@ -181,8 +181,12 @@ def test_a_bad_bookmark_is_found_before_anything_is_read(
     assert stripe.requests == []
 
 
-def test_a_stream_map_that_can_not_be_used_is_one_line(tap: TapCommand) -> None:
-    run = tap(select=["charges"], stream_maps={"charges": {"x": "nope("}})
+@pytest.mark.parametrize("expression", ["nope(", "no_such_name + 1"])
+def test_a_stream_map_that_can_not_be_used_is_said_in_the_last_line(
+    tap: TapCommand, stripe: FakeStripe, expression: str
+) -> None:
+    stripe.seed("charges", 1)
+    run = tap(select=["charges"], stream_maps={"charges": {"x": expression}})
     assert run.code == 2
     assert run.last_line.startswith("Setting 'stream_maps' can't be used: ")
 
