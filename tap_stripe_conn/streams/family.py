@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Listing
-    from tap_stripe_conn.catalogue.resources import Parent
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
@@ -59,6 +58,9 @@ class Family:
         self.root = root
         self.members = list(members)
         self._source = source
+        # Embedded lists that are only there because a child asks for them.
+        parents = (child.resource.parent for child in self._children)
+        self._expanded = [parent for parent in parents if parent and parent.embedded_by_expand]
 
     def read(self) -> Iterator[Batch | Failure]:
         """Read everything that is new, and move the members' bookmarks as it is written.
@@ -162,12 +164,6 @@ class Family:
     @property
     def _children(self) -> list[StripeStream]:
         return [member for member in self.members if member is not self.root]
-
-    @property
-    def _expanded(self) -> list[Parent]:
-        """Embedded lists that are only there because a child asked for them."""
-        parents = (child.resource.parent for child in self._children)
-        return [parent for parent in parents if parent is not None and parent.embedded_by_expand]
 
     def _expand(self) -> list[str]:
         fields = []

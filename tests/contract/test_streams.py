@@ -90,6 +90,20 @@ def test_lists_that_only_come_expanded_are_expanded_for_their_children_alone(
     assert alone.rows("customers") == with_children.rows("customers")
 
 
+def test_a_parents_rows_stay_the_same_when_a_child_fails_midway(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    customers = stripe.seed("customers", 150)
+    for customer in customers:
+        stripe.add("customer_tax_ids", parent=customer)
+    stripe.seed("customer_tax_ids", 11, parent=customers[-1])
+    body = json.dumps({"error": {"type": "invalid_request_error", "message": "No."}}).encode()
+    stripe.fault(f"/v1/customers/{customers[-1]}/tax_ids", status=400, body=body)
+    run = tap(select=["customers", "customer_tax_ids"])
+    assert run.code == 3
+    assert run.rows("customers") == tap(select=["customers"]).rows("customers")
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
