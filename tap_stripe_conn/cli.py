@@ -23,7 +23,7 @@ from tap_stripe_conn.api.errors import ConnectionFailedError, StripeError
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.connection.check import AVAILABLE, ConnectionUnavailableError, reason
 from tap_stripe_conn.interrupts import Interrupted
-from tap_stripe_conn.messages import OutputError
+from tap_stripe_conn.messages import OutputError, output
 from tap_stripe_conn.sync import Status
 
 if TYPE_CHECKING:
@@ -196,6 +196,13 @@ def _catalog(file: IO[str]) -> Catalog:
     return catalog
 
 
+def _state(file: IO[str]) -> dict[str, Any]:
+    document = _object(f"State {file.name}", file)
+    value = document.get("value")
+    # A whole STATE message does as well as what is in it.
+    return value if document.get("type") == "STATE" and isinstance(value, dict) else document
+
+
 def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     tap_class: type[TapStripeConn],
     *,
@@ -213,7 +220,7 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
         config=given.config,
         parse_env_config=given.parse_env,
         catalog=None if catalog is None else _catalog(catalog),
-        state=None if state is None else _object(f"State {state.name}", state),
+        state=None if state is None else _state(state),
     )
     tap.check_connection()
     return _summarize(tap.sync())
@@ -257,7 +264,8 @@ def _discover(
     )
     if configured:
         tap.check_connection()
-    tap.run_discovery()
+    with output():
+        tap.run_discovery()
     context.exit()
 
 
@@ -285,6 +293,8 @@ def _test_connection(tap: TapStripeConn) -> None:
     try:
         tap.check_connection()
     except ConnectionUnavailableError as error:
-        click.echo(str(error))
+        with output():
+            click.echo(str(error))
         raise
-    click.echo(AVAILABLE)
+    with output():
+        click.echo(AVAILABLE)

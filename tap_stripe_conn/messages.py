@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from singer_sdk.singerlib.encoding.simple import Message
 
 
 class OutputError(Exception):
     """Messages can't be written any more; `str()` says why."""
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """While something is written to stdout.
+
+    Raises:
+        OutputError: The reader has gone, or the disk is full.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        msg = "the reader of the tap's output has gone"
+        raise OutputError(msg) from None
+    except OSError as error:
+        msg = f"the tap's output can't be written: {error.strerror}"
+        raise OutputError(msg) from error
 
 
 class WholeMessageWriter(MsgSpecWriter):
@@ -30,15 +51,7 @@ class WholeMessageWriter(MsgSpecWriter):
         Raises:
             OutputError: The reader has gone, or the disk is full.
         """
-        try:
-            with memoryview(self.format_message(message)) as line:
-                written = 0
-                while written < len(line):
-                    written += sys.stdout.buffer.write(line[written:])
-            sys.stdout.flush()
-        except BrokenPipeError:
-            msg = "the loader that reads the tap's output has gone"
-            raise OutputError(msg) from None
-        except OSError as error:
-            msg = f"the tap's output can't be written: {error.strerror}"
-            raise OutputError(msg) from error
+        with output(), memoryview(self.format_message(message)) as line:
+            written = 0
+            while written < len(line):
+                written += sys.stdout.buffer.write(line[written:])

@@ -128,9 +128,7 @@ class Sync:
             self._end_all(family, error)
         except (AuthenticationError, MappingError, OutputError):
             raise
-        except Exception as error:  # one stream's trouble must not cost the others
-            if not isinstance(error, (StripeError, UnexpectedObjectError)):
-                logger.exception("Unexpected error while reading %s", family.root.name)
+        except Exception as error:  # noqa: BLE001 - one stream must not cost the others
             self._end_all(family, error)
         else:
             for member in family.members:
@@ -152,9 +150,8 @@ class Sync:
 
     def _end_all(self, family: Family, error: Exception) -> None:
         """End what is left of a family on an error of its top-level list."""
-        begun = any(member.name in self._schema_written for member in family.members)
         for member in family.members:
-            self._end(member, *_ending(error, member, family.root, begun=begun))
+            self._end(member, *_ending(error, member, family.root, begun=family.answered))
 
     def _take(self, result: Batch | Failure, counters: dict[str, MetricsCounter]) -> None:
         if isinstance(result, Failure):
@@ -214,4 +211,5 @@ def _ending(
         return Status.NO_PERMISSION, f"missing permission {permission}{through}: {error}"
     if isinstance(error, (ConnectionFailedError, StripeError, UnexpectedObjectError)):
         return Status.FAILED, f"failed{through}: {error}"
+    logger.error("Unexpected error while reading %s", stream.name, exc_info=error)
     return Status.FAILED, f"failed{through} by an error of the tap's own: {error!r}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+import warnings
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -113,9 +115,10 @@ class TapStripeConn(Tap):
     @cached_property
     def source(self) -> Source:
         """What this run reads from; its upper bound is frozen when this is first asked for."""
-        now = self.client.now()
-        until = min(now + 1, self.settings.until or now + 1)
-        return Source(self.client, self.catalogue, Range(self.settings.since, until), now + 1)
+        by_stripe = self.client.now() + 1
+        until = min(by_stripe, self.settings.until or by_stripe)
+        settled = min(by_stripe, int(time.time()) + 1)
+        return Source(self.client, self.catalogue, Range(self.settings.since, until), settled)
 
     # Streams
 
@@ -243,10 +246,12 @@ class TapStripeConn(Tap):
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Without the SDK's remarks on how it looks for settings."""
+    """Without the SDK's remarks on how it looks for settings, and on the age of Python."""
     level = logger.level
     logger.setLevel(max(level, logging.WARNING))
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Python \S+ reached its end of life")
+            yield
     finally:
         logger.setLevel(level)

@@ -47,6 +47,10 @@ MAX_WAIT: Final = 60.0
 PROBE: Final = "/v1/account"
 """The smallest answer, and the same for every key."""
 
+PROBES: Final = (PROBE, "/v1/balance")
+
+HIDDEN: Final = "[secret]"
+
 POOL_SIZE: Final = 64
 
 _FIRST_YEAR, _LAST_YEAR = 2010, 2100
@@ -132,18 +136,21 @@ class StripeClient:
         return answer
 
     def reachable(self) -> bool:
-        """Whether Stripe answers at all, be it with an error."""
-        try:
-            self.get(PROBE, max_tries=2)
-        except StripeError:
-            return True
-        except ConnectionFailedError:
-            return False
-        return True
+        """Whether Stripe answers anything at all, be it with an error."""
+        return any(self._answers(probe) for probe in PROBES)
 
     def now(self) -> int:
         """The time in whole Unix seconds by Stripe's clock, as its last answer told it."""
         return int(time.time() + self._ahead)
+
+    def _answers(self, path: str) -> bool:
+        try:
+            self.get(path, max_tries=2)
+        except ConnectionFailedError:
+            return False
+        except StripeError:
+            return True
+        return True
 
     def _get_once(self, path: str, params: Params | None, endpoint: str) -> Object:
         self._limiter.wait(endpoint)
@@ -152,19 +159,35 @@ class StripeClient:
             raise self._refusal(response)
         if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
-            raise _unreadable(response, msg, should_retry=False)
+            raise self._unreadable(response, msg, should_retry=False)
         try:
             return msgspec.json.decode(response.content, type=Object)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"Stripe's answer is cut short or not a JSON object: {error}"
-            raise _unreadable(response, msg) from None
+            raise self._unreadable(response, msg) from None
 
     def _refusal(self, response: requests.Response) -> StripeError:
-        body, headers = response.content, dict(response.headers)
+        body = response.content
         for secret in self._secrets:
-            body = body.replace(secret.encode(), b"[secret]")
-            headers = {name: said.replace(secret, "[secret]") for name, said in headers.items()}
-        return error_from(response.status_code, CaseInsensitiveDict(headers), body)
+            body = body.replace(secret.encode(), HIDDEN.encode())
+        return error_from(response.status_code, self._headers(response), body)
+
+    def _unreadable(
+        self, response: requests.Response, message: str, *, should_retry: bool = True
+    ) -> UnreadableAnswerError:
+        return UnreadableAnswerError(
+            message,
+            http_status=response.status_code,
+            request_id=self._headers(response).get("Request-Id"),
+            should_retry=should_retry,
+        )
+
+    def _headers(self, response: requests.Response) -> Mapping[str, str]:
+        """The answer's headers, without our secrets, whoever put them there."""
+        headers = dict(response.headers)
+        for secret in self._secrets:
+            headers = {name: said.replace(secret, HIDDEN) for name, said in headers.items()}
+        return CaseInsensitiveDict(headers)
 
     def _send(self, path: str, params: Params | None) -> requests.Response:
         request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
@@ -190,17 +213,6 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
-
-
-def _unreadable(
-    response: requests.Response, message: str, *, should_retry: bool = True
-) -> UnreadableAnswerError:
-    return UnreadableAnswerError(
-        message,
-        http_status=response.status_code,
-        request_id=response.headers.get("Request-Id"),
-        should_retry=should_retry,
-    )
 
 
 BROKEN_OFF: Final = "the connection broke off in the middle of an answer"

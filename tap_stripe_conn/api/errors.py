@@ -273,11 +273,10 @@ def _class_for(
 ) -> type[StripeError]:
     if status >= _SERVER_ERROR:
         return ServerError
-    if status == _BAD_REQUEST:
-        if code in {"resource_missing", None} and param == "starting_after":
-            return CursorGoneError
-        if (param or "").startswith("expand") or EXPAND_REFUSED in message:
-            return ExpandRefusedError
+    if code in {"resource_missing", None} and param == "starting_after":
+        return CursorGoneError
+    if status == _BAD_REQUEST and ((param or "").startswith("expand") or EXPAND_REFUSED in message):
+        return ExpandRefusedError
     lowered = message.lower()
     for parts, error_class in _BY_MESSAGE:
         if any(part in lowered for part in parts):

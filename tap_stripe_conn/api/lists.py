@@ -18,7 +18,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Object, StripeClient
 
@@ -164,7 +164,7 @@ class RangeWalk(Walk):
 
     @override
     def receive(self, page: Object) -> list[Object]:
-        rows = _rows(page, self._gone)
+        rows = _rows(page)
         for row in rows:
             self._reach(row)
         self._done = not _has_more(page)
@@ -174,8 +174,12 @@ class RangeWalk(Walk):
 
     @override
     def cursor_gone(self, error: CursorGoneError) -> None:
-        """Start afresh at the last second seen, without its rows that are known."""
-        if self._cursor is None or not self._newest_first:
+        """Start afresh at the last second seen, without its rows that are known.
+
+        Raises:
+            CursorGoneError: Also for a cursor that is still listed, when it is refused again.
+        """
+        if self._cursor is None or not self._newest_first or self._cursor in self._gone:
             raise error
         self._gone.add(self._cursor)
         self._cursor = None
@@ -234,7 +238,7 @@ class CursorWalk(Walk):
 
     @override
     def receive(self, page: Object) -> list[Object]:
-        rows = _rows(page, self._gone)
+        rows = _rows(page)
         self._done = not _has_more(page)
         if not self._done:
             _next_cursor(rows, self._cursors)
@@ -247,6 +251,8 @@ class CursorWalk(Walk):
         if not self._ids:
             raise error
         gone = self._ids.pop()
+        if gone in self._gone:
+            raise error
         self._gone.add(gone)
         self._cursors.discard(gone)
         if not self._ids:
@@ -333,16 +339,16 @@ def _created_params(kind: CreatedFilter | None, span: Range) -> dict[str, str | 
     return bounds
 
 
-def _rows(page: Object, gone: Collection[str] = ()) -> list[Object]:
-    """The rows of a page, none of which may be one that Stripe said is gone."""
+def _rows(page: Object) -> list[Object]:
     rows: Any = page.get("data")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         msg = "Stripe answered with something that is not a list of objects"
         raise _broken(msg)
-    if gone and any(row.get("id") in gone for row in rows):
-        msg = "Stripe lists an object that it says is gone"
-        raise _broken(msg)
     return rows
+
+
+def _is_row(row: Any) -> bool:  # noqa: ANN401 - JSON
+    return type(row) is dict and type(row.get("id")) is str
 
 
 def _has_more(page: Object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tap_stripe_conn.api.lists import Range, rfc3339
 from tap_stripe_conn.config import ConfigError
@@ -79,7 +79,7 @@ class Bookmark:
         Args:
             wanted: The span that the settings ask for.
             overlap: Seconds before `until` that are read again, for rows that came late.
-            now: Unix seconds. Nothing after it can have been read, whatever the state says.
+            now: Unix seconds. What comes after can't be known to be read, whatever the state says.
         """
         until = min(self.until, now)
         read = Range(self.since, until - overlap)
@@ -89,7 +89,7 @@ class Bookmark:
         ]
         return Bookmark(
             wanted.since,
-            self._read_from(wanted.until, until),
+            min(self._read_from(wanted.until, until), now),
             newest_first(missing),
             self.complete_until,
         )
@@ -104,6 +104,10 @@ class Bookmark:
         """The bookmark when of its pending spans only the part within `unread` is left."""
         left = [_common(span, other) for span in self.pending for other in unread]
         return replace(self, pending=newest_first(left))
+
+
+_END_OF_TIME: Final = 253_402_300_799
+"""Unix seconds: the last that has a date."""
 
 
 def newest_first(spans: Iterable[Range]) -> list[Range]:
@@ -144,4 +148,4 @@ def _instant(stream: str, name: str, value: object) -> int:
         raise ConfigError(msg) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return int(moment.timestamp())
+    return min(max(int(moment.timestamp()), 0), _END_OF_TIME)

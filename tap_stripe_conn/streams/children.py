@@ -38,20 +38,31 @@ def children_of(
     embedded = _embedded(parent_row, parent)
     if embedded is None:
         return
-    if embedded.get("has_more") is False and isinstance(embedded.get("data"), list):
+    if embedded.get("has_more") is False and _holds_objects(embedded.get("data")):
         yield embedded["data"]
         return
     listing = _listing(parent_row, parent, child)
     if listing is None:
         return
+    yield from _listed(listing, parent_row, child, client)
+
+
+def _listed(
+    listing: Listing, parent_row: Object, child: StripeStream, client: StripeClient
+) -> Iterator[list[Object]]:
+    begun = False
     try:
         for span in child.spans if listing.created_filter else [None]:
-            yield from pages(client, listing.walk(span))
+            for page in pages(client, listing.walk(span)):
+                begun = True
+                yield page
     except NotFoundError as error:
+        if begun:
+            raise
         child.logger.info("No %s of %s: %s", child.name, parent_row["id"], error)
     except AccountError as error:
         # A connected account's, which was let go meanwhile: the others are still there.
-        if parent.stream != "accounts":
+        if begun or child.root.name != "accounts":
             raise
         child.logger.warning("No %s of %s: %s", child.name, parent_row["id"], error)
 
@@ -66,6 +77,10 @@ def _embedded(parent_row: Object, parent: Parent) -> Object | None:
         if value is None:
             return None
     return value if isinstance(value, dict) and value is not parent_row else {}
+
+
+def _holds_objects(data: object) -> bool:
+    return isinstance(data, list) and all(isinstance(row, dict) for row in data)
 
 
 def without_lists(parent_row: Object, parents: Iterable[Parent]) -> Object:

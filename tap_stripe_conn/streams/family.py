@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
     ExpandRefusedError,
     MissingPermissionError,
-    StripeError,
 )
 from tap_stripe_conn.api.lists import Range, pages
 from tap_stripe_conn.streams.children import children_of, without_lists
-from tap_stripe_conn.streams.rows import UnexpectedObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
-
-
-ReadError: TypeAlias = "StripeError | ConnectionFailedError | UnexpectedObjectError"
-"""Why a stream can't be read further."""
 
 
 class Batch(NamedTuple):
@@ -41,7 +35,7 @@ class Failure(NamedTuple):
     """A child that can't be read further; the rest of the family goes on."""
 
     stream: StripeStream
-    error: ReadError
+    error: Exception
 
 
 class Family:
@@ -57,6 +51,8 @@ class Family:
         """
         self.root = root
         self.members = list(members)
+        self.answered = False
+        """Whether a page of the top-level list has come."""
         self._source = source
         # Embedded lists that are only there because a child asks for them.
         parents = (child.resource.parent for child in self._children)
@@ -117,6 +113,7 @@ class Family:
     ) -> Iterator[tuple[list[Object], Range | None]]:
         walk = listing.walk(span)
         for objects in pages(self._source.client, walk):
+            self.answered = True
             yield objects, walk.unread
 
     def _spans(self) -> list[Range] | list[None]:
@@ -143,16 +140,12 @@ class Family:
                             yield Batch(child, child.rows(found, parent_row["id"]))
             except AuthenticationError:
                 raise
-            except ConnectionFailedError as error:
-                if not self._source.client.reachable():
+            except Exception as error:  # a child's trouble must not cost its family
+                lost = isinstance(error, ConnectionFailedError)
+                if lost and not self._source.client.reachable():
                     raise
-                yield self._failure(child, error)
-            except (StripeError, UnexpectedObjectError) as error:
-                yield self._failure(child, error)
-
-    def _failure(self, child: StripeStream, error: ReadError) -> Failure:
-        self.members.remove(child)
-        return Failure(child, error)
+                self.members.remove(child)
+                yield Failure(child, error)
 
     def _is_parent(self, parent_row: Object, child: StripeStream) -> bool:
         """Whether a child without a creation time of its own is in time by its parent's."""

@@ -22,5 +22,6 @@ class Source:
     """From `start_date` to `end_date`, or to the start of the run: a frozen bound, so that
     objects made meanwhile don't move pages."""
 
-    now: int
-    """Unix seconds by Stripe's clock, at the start of the run."""
+    settled: int
+    """Unix seconds that have passed by Stripe's clock and by ours: no bookmark goes beyond, lest a
+    clock that is fast hides what is made until it is right."""

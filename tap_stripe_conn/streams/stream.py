@@ -83,7 +83,7 @@ class StripeStream(Stream):
         if self.replication_method == REPLICATION_INCREMENTAL:
             overlap = V2_OVERLAP if self.resource.api_mode == "v2" else OVERLAP
             before = Bookmark.of(self.name, self.stream_state) or Bookmark()
-            self._bookmark = before.extended(source.span, overlap=overlap, now=source.now)
+            self._bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
             self._spans = self._bookmark.pending
 
     @property

@@ -94,11 +94,14 @@ class TapCommand:
         )
 
     def start(
-        self, *, select: Iterable[str], stdout: IO[bytes] | int = subprocess.PIPE
+        self,
+        *options: str,
+        select: Iterable[str] | None = None,
+        stdout: IO[bytes] | int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
         """Start it, to be interrupted."""
         return subprocess.Popen(  # noqa: S603 - our own command
-            [COMMAND, *self._arguments(select=select)],
+            [COMMAND, *self._arguments(*options, select=select)],
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,

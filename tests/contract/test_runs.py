@@ -22,9 +22,10 @@ JANUARY, FEBRUARY = 1_704_067_200, 1_706_745_600  # of 2024, UTC
 
 def test_the_second_run_reads_only_what_is_new(tap: TapCommand, stripe: FakeStripe) -> None:
     stripe.seed("charges", 300, since=JANUARY, until=FEBRUARY)
+    stripe.now = lambda: time.time() - 7200
     first = tap(select=["charges"])
-    stripe.now = lambda: time.time() + 3600
-    new = stripe.add("charges", created=time.time() + 60)["id"]
+    stripe.now = time.time
+    new = stripe.add("charges", created=time.time() - 3600)["id"]
     second = tap(select=["charges"], state=first.state)
     assert len(first.ids("charges")) == 300
     assert second.ids("charges") == [new]
@@ -51,6 +52,27 @@ def test_the_bookmark_follows_stripes_clock_and_not_ours(
     stripe.now = lambda: FEBRUARY
     between = stripe.add("charges", created=JANUARY + 3600)["id"]
     assert tap(select=["charges"], state=first.state).ids("charges") == [between]
+
+
+def test_a_clock_that_is_fast_hides_nothing_once_it_is_right(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    stripe.now = lambda: time.time() + 7200
+    first = tap(select=["charges"])
+    stripe.now = time.time
+    made = stripe.add("charges", created=time.time())["id"]
+    assert tap(select=["charges"], state=first.state).ids("charges") == [made]
+    future = {"bookmarks": {"charges": {"replication_key_value": "2099-01-01T00:00:00Z"}}}
+    assert tap(select=["charges"], state=future).ids("charges") == [made]
+
+
+def test_a_whole_state_message_does_as_well_as_its_value(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    stripe.add("charges", created=JANUARY)
+    first = tap(select=["charges"])
+    message = {"type": "STATE", "value": first.state}
+    assert tap(select=["charges"], state=message).ids("charges") == []
 
 
 def test_an_earlier_start_date_reads_only_what_lies_before(

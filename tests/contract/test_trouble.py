@@ -52,6 +52,47 @@ def test_children_that_are_refused_midway_are_a_failure(
     assert "account_persons, failed: Your account is not set up" in run.last_line
 
 
+def test_a_refusal_of_later_parents_is_a_failure_of_the_child(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    for _ in range(101):
+        stripe.add("payouts", {"automatic": False})
+    stripe.seed("refunds", 1)
+    body = _error("Your account is not set up to use Issuing.")
+    stripe.fault("/v1/payouts", after=1, status=400, body=body, times=math.inf)
+    run = tap(select=["payout_balance_transactions", "refunds"])
+    assert run.code == 3
+    assert "payout_balance_transactions, failed (through its parent payouts)" in run.last_line
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_deleted_cursor_of_a_childs_list_costs_no_child(
+    tap: TapCommand, stripe: FakeStripe, status: int
+) -> None:
+    customer = stripe.add("customers")["id"]
+    stripe.seed("customer_balance_transactions", 250, parent=customer)
+    path = f"/v1/customers/{customer}/balance_transactions"
+    body = _error("No such object", code="resource_missing", param="starting_after")
+    stripe.fault(path, after=1, status=status, body=body)
+    run = tap(select=["customer_balance_transactions"])
+    assert run.code == 0
+    assert set(run.ids("customer_balance_transactions")) == set(
+        stripe.ids("customer_balance_transactions")
+    )
+
+
+def test_a_childs_answer_that_makes_no_sense_does_not_cost_its_family(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    product = stripe.add("products")["id"]
+    body = b'{"object": "list", "has_more": true, "data": [{"object": "product_feature"}]}'
+    stripe.fault(f"/v1/products/{product}/features", status=200, body=body, times=math.inf)
+    run = tap(select=["products", "product_features"])
+    assert run.code == 3
+    assert run.ids("products") == [product]
+    assert run.last_line.startswith("1 of 2 selected streams could not be read whole: product_fea")
+
+
 def test_an_account_that_was_let_go_costs_only_its_own_children(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
@@ -99,9 +140,7 @@ def test_a_loader_that_goes_away_is_said_in_the_last_line(
     said = process.stderr.read()
     process.stderr.close()
     assert process.wait() == 1
-    assert said.splitlines()[-1] == (
-        "The run failed: the loader that reads the tap's output has gone"
-    )
+    assert said.splitlines()[-1] == ("The run failed: the reader of the tap's output has gone")
 
 
 def test_a_full_disk_is_said_in_the_last_line(tap: TapCommand, stripe: FakeStripe) -> None:
@@ -111,6 +150,19 @@ def test_a_full_disk_is_said_in_the_last_line(tap: TapCommand, stripe: FakeStrip
         _, said = process.communicate()
     assert process.returncode == 1
     assert said.splitlines()[-1].startswith("The run failed: the tap's output can't be written: ")
+
+
+@pytest.mark.parametrize("option", ["--test", "--discover"])
+def test_a_full_disk_is_said_in_the_last_line_of_every_command(
+    tap: TapCommand, option: str
+) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        process = tap.start(option, stdout=full)
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.splitlines() == [
+        "The run failed: the tap's output can't be written: No space left on device"
+    ]
 
 
 def test_certificates_that_are_not_there_make_the_connection_unavailable(tap: TapCommand) -> None:
