@@ -66,7 +66,8 @@ class RowShaper:
         self.drift: Counter[str] = Counter()
         self._unwanted = frozenset(deselected) | frozenset(secrets)
         columns = {name: properties[name] for name in properties if name not in self._unwanted}
-        self._columns = frozenset(columns)
+        self.columns = frozenset(columns)
+        """Those that leave."""
         self._times = frozenset(
             name for name, column in columns.items() if column.get("format") == "date-time"
         )
@@ -81,7 +82,7 @@ class RowShaper:
     def __call__(self, source: Object) -> Row:
         """The row of an object, in a dictionary of its own."""
         row: Row = {}
-        columns, times, structured = self._columns, self._times, self._structured
+        columns, times, structured = self.columns, self._times, self._structured
         for name, value in source.items():
             if name not in columns:
                 if name not in self._unwanted:

@@ -110,7 +110,7 @@ class StripeStream(Stream):
             if not self._is_wanted(source):
                 continue
             row = self.shaper(source)
-            if parent is not None:
+            if parent is not None and parent.column in self.shaper.columns:
                 row[parent.column] = parent_id
             rows.append(row)
         return rows

@@ -196,6 +196,13 @@ def test_deselected_columns_do_not_leave(tap: TapCommand, stripe: FakeStripe) ->
     assert "email" not in schema["schema"]["properties"]
 
 
+def test_a_deselected_parent_column_does_not_leave(tap: TapCommand, stripe: FakeStripe) -> None:
+    stripe.seed("subscription_items", 1, parent=stripe.add("subscriptions")["id"])
+    run = tap(catalog=catalog_of(["subscription_items"], deselect=["subscription"]))
+    assert run.rows("subscription_items")[0].keys() >= {"id", "quantity"}
+    assert "subscription" not in run.rows("subscription_items")[0]
+
+
 def test_flattening_loses_no_value(tap: TapCommand, stripe: FakeStripe) -> None:
     metadata = {"order": "6735"}
     stripe.add("customers", {"metadata": metadata, "address": {"city": "London"}})
