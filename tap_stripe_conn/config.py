@@ -145,7 +145,7 @@ _PROPERTIES: Final = th.PropertiesList(
         th.StringType,
         default="https://connect.stripe.com",
         title="Connect base URL",
-        description="Another address of Stripe Connect: https, or http on loopback.",
+        description="Another address of Stripe Connect: https, or http on loopback. Scheme OAuth2.",
     ),
     th.Property(
         "requests_per_second",

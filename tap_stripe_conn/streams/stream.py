@@ -69,7 +69,6 @@ class StripeStream(Stream):
         self._stripe_tap = tap
         self.primary_keys = resource.primary_key
         self.replication_key = UPDATED_AT if resource.incremental else None
-        self._span = Range(0, 0)
         self._bookmark: Bookmark | None = None
         self._spans: list[Range] = []
 
@@ -77,7 +76,6 @@ class StripeStream(Stream):
 
     def begin(self, source: Source) -> None:
         """Find out what is still to read."""
-        self._span = source.span
         self._spans = [source.span]
         self._bookmark = None
         if self.replication_method == REPLICATION_INCREMENTAL:
