@@ -116,7 +116,8 @@ class TapStripeConn(Tap):
     def source(self) -> Source:
         """What this run reads from; its upper bound is frozen when this is first asked for."""
         by_stripe = self.client.now() + 1
-        until = min(by_stripe, self.settings.until or by_stripe)
+        end = self.settings.until
+        until = by_stripe if end is None else min(by_stripe, end)
         settled = min(by_stripe, int(time.time()) + 1)
         return Source(self.client, self.catalogue, Range(self.settings.since, until), settled)
 
