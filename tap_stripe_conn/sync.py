@@ -15,6 +15,7 @@ from singer_sdk.exceptions import MappingError
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    CredentialsError,
     MissingPermissionError,
     NotEnabledError,
     StripeError,
@@ -103,6 +104,7 @@ class Sync:
         Raises:
             AuthenticationError: The credentials were withdrawn meanwhile.
             ConnectionFailedError: Stripe can't be reached any more.
+            CredentialsError: No access token can be had any more.
             OutputError: The messages can't be written any more.
         """
         try:
@@ -126,7 +128,7 @@ class Sync:
             if not self._source.client.reachable():
                 raise
             self._end_all(family, error)
-        except (AuthenticationError, MappingError, OutputError):
+        except (AuthenticationError, CredentialsError, MappingError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 - one stream must not cost the others
             self._end_all(family, error)

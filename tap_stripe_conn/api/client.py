@@ -14,6 +14,7 @@ import backoff
 import msgspec
 import requests
 import requests.adapters
+from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
 from tap_stripe_conn.api.errors import (
@@ -22,11 +23,10 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
     error_from,
 )
+from tap_stripe_conn.api.network import CONNECT_TIMEOUT, READ_TIMEOUT, connection_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from requests.auth import AuthBase
 
     from tap_stripe_conn.api.limits import Limiter
 
@@ -35,10 +35,6 @@ Object: TypeAlias = dict[str, Any]
 
 Params: TypeAlias = "Mapping[str, str | int | Sequence[str]]"
 """Query parameters; a sequence repeats its name (`expand[]`)."""
-
-CONNECT_TIMEOUT: Final = 10.0
-READ_TIMEOUT: Final = 80.0
-"""Seconds without a byte; Stripe's own clients wait as long."""
 
 MAX_TRIES: Final = 10
 MAX_WAIT: Final = 60.0
@@ -59,6 +55,24 @@ _FIRST_YEAR, _LAST_YEAR = 2010, 2100
 logger = logging.getLogger(__name__)
 
 
+class Authenticator(AuthBase):
+    """Puts credentials on each request, and may get new ones when Stripe refuses them.
+
+    Either may raise `CredentialsError`.
+    """
+
+    def renew(self, refused: requests.PreparedRequest) -> bool:  # noqa: ARG002 - a key is all there is
+        """Get new credentials for those that a request was refused with (401).
+
+        Args:
+            refused: As it was sent, with the credentials on it.
+
+        Returns:
+            Whether the request is worth sending again.
+        """
+        return False
+
+
 class StripeClient:
     """Reads from Stripe: one pooled session, pinned to one API version, paced and retried.
 
@@ -69,7 +83,7 @@ class StripeClient:
         self,
         *,
         base: str,
-        auth: AuthBase,
+        auth: Authenticator,
         limiter: Limiter,
         api_version: str,
         user_agent: str,
@@ -121,6 +135,7 @@ class StripeClient:
         Raises:
             StripeError: Stripe's refusal, or its last answer when it kept failing.
             ConnectionFailedError: No answer, however often it was asked.
+            CredentialsError: There are none to ask with; it is not asked again.
         """
         retrying = backoff.on_exception(
             backoff.expo,
@@ -155,6 +170,11 @@ class StripeClient:
     def _get_once(self, path: str, params: Params | None, endpoint: str) -> Object:
         self._limiter.wait(endpoint)
         response = self._send(path, params)
+        if response.status_code == requests.codes.unauthorized and self._auth.renew(
+            response.request
+        ):
+            self._limiter.wait(endpoint)
+            response = self._send(path, params)
         if not response.ok:
             raise self._refusal(response)
         if response.status_code != requests.codes.ok:
@@ -201,7 +221,7 @@ class StripeClient:
         except (requests.RequestException, OSError, ValueError) as error:
             # Of a certificate bundle that isn't there, or a host name that can't be one, requests
             # tells by exceptions that are not its own.
-            raise ConnectionFailedError(_reason(error)) from error
+            raise connection_failed(error) from error
         self._note(response)
         return response
 
@@ -213,50 +233,6 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
-
-
-BROKEN_OFF: Final = "the connection broke off in the middle of an answer"
-
-_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (requests.exceptions.ProxyError, "the proxy does not let the request through"),
-    (requests.exceptions.SSLError, "the TLS certificate or handshake failed"),
-    (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
-    (requests.exceptions.Timeout, "no answer within the time allowed"),
-    (requests.exceptions.ChunkedEncodingError, BROKEN_OFF),
-)
-
-_REASONS_BY_CAUSE: Final[tuple[tuple[str, str], ...]] = (
-    # requests wraps these several deep; their class names are urllib3's and the system's.
-    ("NameResolutionError", "the host name can't be resolved (DNS)"),
-    ("gaierror", "the host name can't be resolved (DNS)"),
-    ("ConnectionRefusedError", "the connection is refused"),
-    ("ConnectionResetError", "the connection is reset"),
-    ("RemoteDisconnected", "the connection is closed without an answer"),
-    ("ReadTimeoutError", "no answer within the time allowed"),
-    ("IncompleteRead", BROKEN_OFF),
-)
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, requests.RequestException):
-        return str(error)
-    for error_class, reason in _REASONS:
-        if isinstance(error, error_class):
-            return reason
-    described = repr(error) + "".join(repr(cause) for cause in _causes(error))
-    for name, reason in _REASONS_BY_CAUSE:
-        if name in described:
-            return reason
-    return type(error).__name__
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes = []
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return causes
 
 
 def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself

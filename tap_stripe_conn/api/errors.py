@@ -156,6 +156,10 @@ class ConnectionFailedError(Exception):
     """No answer from Stripe: DNS, refused, TLS, timeout or a reset; `str()` says which."""
 
 
+class CredentialsError(Exception):
+    """There are no credentials to put on a request; `str()` is one clause that says why."""
+
+
 NOT_ENABLED: Final = (
     # Stripe's own sync engine skips a list on these; the product's name differs by list.
     "have you onboarded to treasury",

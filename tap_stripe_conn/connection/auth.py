@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from requests.auth import AuthBase
 from typing_extensions import override
+
+from tap_stripe_conn.api.client import Authenticator
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ORGANIZATION_KEY: Final = "sk_org_"
 
 
-class ApiKeyAuthenticator(AuthBase):
+class ApiKeyAuthenticator(Authenticator):
     """Scheme "API Key": a secret, restricted or organization key as bearer token.
 
     Sources: https://docs.stripe.com/keys, https://docs.stripe.com/context
@@ -48,6 +49,6 @@ class ApiKeyAuthenticator(AuthBase):
         return r
 
 
-def authenticator_for(settings: Settings) -> AuthBase:
+def authenticator_for(settings: Settings) -> Authenticator:
     """The authenticator of the configured scheme."""
     return ApiKeyAuthenticator(settings.live_api_key, settings.account_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    CredentialsError,
     ExpandRefusedError,
     MissingPermissionError,
 )
@@ -138,7 +139,7 @@ class Family:
                     if self._is_parent(parent_row, child):
                         for found in children_of(parent_row, child, self._source.client):
                             yield Batch(child, child.rows(found, parent_row["id"]))
-            except AuthenticationError:
+            except (AuthenticationError, CredentialsError):
                 raise
             except Exception as error:  # a child's trouble must not cost its family
                 lost = isinstance(error, ConnectionFailedError)
