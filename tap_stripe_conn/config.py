@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 AuthScheme: TypeAlias = Literal["api_key", "oauth2"]
+OAuthProvider: TypeAlias = Literal["connect", "apps"]
 
 API_KEY: Final = "api_key"
 OAUTH2: Final = "oauth2"
+CONNECT: Final = "connect"
+APPS: Final = "apps"
 SCHEME_TITLES: Final[Mapping[str, str]] = {API_KEY: "API Key", OAUTH2: "OAuth2"}
 
 REQUIRED_BY_SCHEME: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,8 +55,7 @@ _PROPERTIES: Final = th.PropertiesList(
         title="Auth scheme",
         description=(
             "How the tap proves who it is: `api_key` (API Key) needs `live_api_key`; `oauth2` "
-            "(OAuth2) needs `client_id`, `client_secret` and `refresh_token`, and comes with the "
-            "next version."
+            "(OAuth2) needs `client_id`, `client_secret` and `refresh_token`."
         ),
     ),
     th.Property(
@@ -77,43 +80,57 @@ _PROPERTIES: Final = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Client secret",
-        description="Secret key of the platform or app. Required by the scheme OAuth2.",
+        description=(
+            "Secret key (`sk_…`) of the platform's account, or of the app's developer, in the mode "
+            "of the connection. Required by the scheme OAuth2."
+        ),
     ),
     th.Property(
         "refresh_token",
         th.StringType,
         secret=True,
         title="Refresh token",
-        description="Of the connected account. Required by the scheme OAuth2.",
+        description=(
+            "What the account's owner granted. Required by the scheme OAuth2. Those of Stripe Apps "
+            "change with every use: see `token_file`."
+        ),
     ),
     th.Property(
         "oauth_access_token",
         th.StringType,
         secret=True,
         title="OAuth access token",
-        description="Used until it expires, with the scheme OAuth2.",
+        description=(
+            "Used until it expires or is refused; unset, the first is asked for. Scheme OAuth2."
+        ),
     ),
     th.Property(
         "oauth_provider",
         th.StringType,
-        allowed_values=["connect", "apps"],
-        default="connect",
+        allowed_values=[CONNECT, APPS],
+        default=CONNECT,
         title="OAuth provider",
-        description="Whose tokens they are: Stripe Connect or Stripe Apps. Scheme OAuth2.",
+        description=(
+            "Whose tokens they are: `connect` (Stripe Connect) or `apps` (Stripe Apps). Scheme "
+            "OAuth2."
+        ),
     ),
     th.Property(
         "token_file",
         th.StringType,
         title="Token file",
-        description="Where rotated tokens are kept. Scheme OAuth2.",
+        description=(
+            "Where the tokens that follow the configured one are kept, on a disk that lasts from "
+            "run to run. Unset: a file in the user's state directory. Scheme OAuth2."
+        ),
     ),
     th.Property(
         "account_id",
         th.StringType,
         title="Account ID",
         description=(
-            "The account to read, `acct_…`; unset, the one that the key belongs to. Required with "
-            "an organization key."
+            "The account to read, `acct_…`; unset, the one that the key or token belongs to. "
+            "Required with an organization key."
         ),
     ),
     th.Property(
@@ -199,6 +216,13 @@ class Settings:
     connection_name: str
     auth_scheme: AuthScheme
     live_api_key: str = field(repr=False)
+    """Empty with the scheme OAuth2, as the next three are with the scheme API Key."""
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    oauth_access_token: str | None = field(repr=False)
+    oauth_provider: OAuthProvider
+    token_file: Path | None
     account_id: str | None
     since: int
     """Unix seconds: objects created before are not read; 0 for everything."""
@@ -211,8 +235,8 @@ class Settings:
 
     @property
     def test_mode(self) -> bool:
-        """Whether the key is of test mode or of a sandbox."""
-        return "_test_" in self.live_api_key
+        """Whether the key is of test mode or of a sandbox; a token is of its client secret's."""
+        return "_test_" in (self.live_api_key or self.client_secret)
 
 
 def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Settings:
@@ -235,11 +259,18 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
     if problems:
         raise ConfigError(*problems)
     checked = _Checked(config)
+    key = checked.secret("live_api_key")
     settings = Settings(
         connection_name=str(config["connection_name"]),
         auth_scheme=cast("AuthScheme", config["auth_scheme"]),
-        live_api_key=checked.key(),
-        account_id=checked.account_id(),
+        live_api_key=key,
+        client_id=checked.secret("client_id"),
+        client_secret=checked.secret("client_secret"),
+        refresh_token=checked.secret("refresh_token"),
+        oauth_access_token=checked.secret("oauth_access_token") or None,
+        oauth_provider=cast("OAuthProvider", config["oauth_provider"]),
+        token_file=checked.path("token_file"),
+        account_id=checked.account_id(of_organization=key.startswith(_ORGANIZATION)),
         since=max(checked.instant("start_date") or 0, 0),
         until=checked.instant("end_date"),
         api_base=checked.base("api_base"),
@@ -308,11 +339,42 @@ def _shown(value: object) -> str:
     return _SECRET_WITHIN.sub(r"\1…", repr(value))
 
 
-_NOT_A_SECRET_KEY: Final[Mapping[str, str]] = {
-    "pk_": "is a publishable key, which can't read; use a secret (sk_…) or restricted (rk_…) key",
-    "whsec_": "is a webhook's signing secret; use a secret (sk_…) or restricted (rk_…) key",
-    "ca_": "is an OAuth client id; use a secret (sk_…) or restricted (rk_…) key",
+_KINDS: Final[Mapping[str, str]] = {
+    "sk_": "a secret key",
+    "rk_": "a restricted key",
+    "pk_": "a publishable key, which can't read",
+    "whsec_": "a webhook's signing secret",
+    "ca_": "an OAuth client id",
+    "ac_": "an authorization code",
+    "rt_": "a refresh token",
+    "acct_": "an account's id",
 }
+"""What Stripe's things begin with."""
+
+_WRONG_KINDS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
+    "live_api_key": (
+        frozenset({"pk_", "whsec_", "ca_", "ac_", "rt_", "acct_"}),
+        "use a secret (sk_…) or restricted (rk_…) key",
+    ),
+    "client_id": (
+        frozenset({"sk_", "rk_", "pk_", "whsec_", "ac_", "rt_", "acct_"}),
+        "use the client id (ca_…) of the platform or app",
+    ),
+    "client_secret": (
+        frozenset({"pk_", "whsec_", "ca_", "ac_", "rt_", "acct_"}),
+        "use the secret key (sk_…) of the platform or app",
+    ),
+    "refresh_token": (
+        frozenset({"sk_", "rk_", "pk_", "whsec_", "ca_", "ac_", "acct_"}),
+        "authorize the connection to get a refresh token",
+    ),
+    "oauth_access_token": (
+        frozenset({"whsec_", "ca_", "ac_", "rt_", "acct_"}),
+        "use an access token, or leave it out",
+    ),
+}
+"""What people enter by mistake, and what to enter instead."""
+
 _ORGANIZATION: Final = "sk_org_"
 _DATE_HINT: Final = "a date (2024-01-31) or a date-time (2024-01-31T09:00:00Z)"
 
@@ -324,34 +386,41 @@ class _Checked:
         self._config = config
         self.problems: list[str] = []
 
-    def key(self) -> str:
-        if self._config["auth_scheme"] == OAUTH2:
-            self.problems.append(
-                "Auth scheme OAuth2 comes with the next version of tap-stripe-conn; until then use "
-                "auth_scheme api_key with live_api_key"
-            )
+    def secret(self, name: str) -> str:
+        """A secret of the configured scheme; empty if it isn't set, or of the other scheme."""
+        if (name == "live_api_key") != (self._config["auth_scheme"] == API_KEY):
             return ""
-        key = str(self._config["live_api_key"]).strip()
-        for prefix, problem in _NOT_A_SECRET_KEY.items():
-            if key.startswith(prefix):
-                self.problems.append(f"Setting 'live_api_key' {problem}")
-        if not re.fullmatch(r"[!-~]+", key):
+        secret = str(self._config.get(name, "")).strip()
+        wrong, instead = _WRONG_KINDS[name]
+        for prefix in wrong:
+            if secret.startswith(prefix):
+                self.problems.append(f"Setting {name!r} is {_KINDS[prefix]}; {instead}")
+        if secret and not re.fullmatch(r"[!-~]+", secret):
             self.problems.append(
-                "Setting 'live_api_key' has a space or a character that no Stripe key has"
+                f"Setting {name!r} has a space or a character that no Stripe key or token has"
             )
-        return key
+        return secret
 
-    def account_id(self) -> str | None:
+    def path(self, name: str) -> Path | None:
+        text: str | None = self._config.get(name)
+        if text is None:
+            return None
+        try:
+            return Path(text.strip()).expanduser()
+        except RuntimeError:  # of a home that can't be found
+            self.problems.append(f"Setting {name!r} begins with a user that has no home: {text}")
+            return None
+
+    def account_id(self, *, of_organization: bool) -> str | None:
         account: str | None = self._config.get("account_id")
-        organization = str(self._config.get("live_api_key", "")).strip().startswith(_ORGANIZATION)
         if account is None:
-            if organization:
+            if of_organization:
                 self.problems.append(
                     "Setting 'account_id' is required with an organization key (sk_org_…)"
                 )
             return None
         account = account.strip()
-        form = r"acct_\w+(/acct_\w+)*" if organization else r"acct_\w+"
+        form = r"acct_\w+(/acct_\w+)*" if of_organization else r"acct_\w+"
         if not re.fullmatch(form, account, re.ASCII):
             self.problems.append(
                 f"Setting 'account_id' must be an account's id, acct_…, not {_shown(account)}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,11 +44,33 @@ def problems(**config: Any) -> list[str]:  # noqa: ANN401 - likewise
 # --- Good settings -----------------------------------------------------------------------------
 
 
+def test_oauth2_takes_its_own_secrets_and_no_key() -> None:
+    settings = parsed(**{**OAUTH, "oauth_provider": "apps", "token_file": "~/tokens.json"})
+    assert settings.live_api_key == ""
+    assert (settings.client_id, settings.client_secret) == (
+        OAUTH["client_id"],
+        OAUTH["client_secret"],
+    )
+    assert (settings.refresh_token, settings.oauth_access_token) == (OAUTH["refresh_token"], None)
+    assert (settings.oauth_provider, settings.token_file) == ("apps", Path.home() / "tokens.json")
+
+
+def test_the_mode_of_a_token_is_that_of_the_client_secret() -> None:
+    assert parsed(**{**OAUTH, "client_secret": "sk_" + "test_" + "1"}).test_mode
+    assert not parsed(**{**OAUTH, "client_secret": "sk_" + "live_" + "1"}).test_mode
+
+
 def test_a_key_is_enough() -> None:
     assert parsed() == Settings(
         connection_name="stripe",
         auth_scheme="api_key",
         live_api_key=KEY,
+        client_id="",
+        client_secret="",
+        refresh_token="",
+        oauth_access_token=None,
+        oauth_provider="connect",
+        token_file=None,
         account_id=None,
         since=0,
         until=None,
@@ -172,11 +195,11 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"live_api_key": f"{KEY} {KEY}"},
-        ["Setting 'live_api_key' has a space or a character that no Stripe key has"],
+        ["Setting 'live_api_key' has a space or a character that no Stripe key or token has"],
     ),
     (
         {"live_api_key": f"{KEY}…"},
-        ["Setting 'live_api_key' has a space or a character that no Stripe key has"],
+        ["Setting 'live_api_key' has a space or a character that no Stripe key or token has"],
     ),
     ({"live_api_key": 5}, ["Setting 'live_api_key' must be of type string"]),
     (
@@ -251,11 +274,46 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        OAUTH,
+        {**OAUTH, "client_id": KEY},
+        [
+            "Setting 'client_id' is a secret key; use the client id (ca_…) of the platform or app",
+        ],
+    ),
+    (
+        {**OAUTH, "client_secret": "ca" + "_1"},
         [
             (
-                "Auth scheme OAuth2 comes with the next version of tap-stripe-conn; until then use "
-                "auth_scheme api_key with live_api_key"
+                "Setting 'client_secret' is an OAuth client id; use the secret key (sk_…) of the "
+                "platform or app"
+            ),
+        ],
+    ),
+    (
+        {**OAUTH, "refresh_token": "ac" + "_1", "oauth_access_token": "rt" + "_1"},
+        [
+            (
+                "Setting 'refresh_token' is an authorization code; authorize the connection to get "
+                "a refresh token"
+            ),
+            (
+                "Setting 'oauth_access_token' is a refresh token; use an access token, or leave it "
+                "out"
+            ),
+        ],
+    ),
+    (
+        {**OAUTH, "oauth_provider": "google", "token_file": 5},
+        [
+            "Setting 'oauth_provider' must be one of connect, apps, not 'google'",
+            "Setting 'token_file' must be of type string, not 5",
+        ],
+    ),
+    (
+        {**OAUTH, "token_file": "~nobody-of-this-name/tokens.json"},
+        [
+            (
+                "Setting 'token_file' begins with a user that has no home: "
+                "~nobody-of-this-name/tokens.json"
             ),
         ],
     ),
