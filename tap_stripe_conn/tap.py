@@ -91,16 +91,17 @@ class TapStripeConn(Tap):
     def client(self) -> StripeClient:
         """The one session with Stripe."""
         settings = self.settings
+        user_agent = f"{self.name}/{self.plugin_version}"
         return StripeClient(
             base=settings.api_base,
-            auth=authenticator_for(settings),
+            auth=authenticator_for(settings, user_agent=user_agent),
             limiter=Limiter(
                 rate=settings.requests_per_second
                 or (TEST_RATE if settings.test_mode else LIVE_RATE),
                 endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
             ),
             api_version=self.catalogue.api_version,
-            user_agent=f"{self.name}/{self.plugin_version}",
+            user_agent=user_agent,
             secrets=[settings.live_api_key],
         )
 

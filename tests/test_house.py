@@ -61,7 +61,14 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "interrupts": set(),
     "messages": {"singer_sdk", "typing_extensions"},
     "config": {"jsonschema", "singer_sdk"},
-    "connection": {"requests", "typing_extensions"},
+    "connection": {
+        "backoff",
+        "filelock",
+        "msgspec",
+        "platformdirs",
+        "requests",
+        "typing_extensions",
+    },
     "streams": {"singer_sdk", "typing_extensions"},
     "sync": {"singer_sdk"},
     "tap": {"click", "singer_sdk", "typing_extensions"},
@@ -73,6 +80,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
 DISTRIBUTIONS = {
     # The distribution called `backoff` is another one, which overwrites the files of this.
     "backoff": "python-backoff",
+    "filelock": "filelock",
+    "platformdirs": "platformdirs",
     "requests": "requests",
     "singer_sdk": "singer-sdk",
     "typing_extensions": "typing-extensions",

@@ -1,23 +1,65 @@
 """Authenticators: one class for each auth scheme, each a `requests` auth object.
 
-To add a scheme, write a class that puts its credentials on a prepared request, and name it in
-`authenticator_for`.
+To add a scheme, write an `Authenticator` that puts its credentials on a prepared request, and name
+it in `authenticator_for`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
+import backoff
 from typing_extensions import override
 
 from tap_stripe_conn.api.client import Authenticator
+from tap_stripe_conn.api.errors import (
+    ConnectionFailedError,
+    CredentialsError,
+    ServerError,
+    StripeError,
+    UnreadableAnswerError,
+)
+from tap_stripe_conn.config import OAUTH2
+from tap_stripe_conn.connection.token_store import TokenStore, token_path
+from tap_stripe_conn.connection.tokens import GrantRefusedError, Token, token_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import PreparedRequest
 
     from tap_stripe_conn.config import Settings
+    from tap_stripe_conn.connection.tokens import TokenEndpoint
 
 ORGANIZATION_KEY: Final = "sk_org_"
+
+MAX_TRIES: Final = 5
+MAX_WAIT: Final = 8.0
+"""Seconds between two tries of the token endpoint."""
+
+logger = logging.getLogger(__name__)
+
+
+def authenticator_for(settings: Settings, *, user_agent: str) -> Authenticator:
+    """The authenticator of the configured scheme; of a connection, there is one.
+
+    Args:
+        settings: The credentials, and the account to speak for.
+        user_agent: Names the tap and its version.
+    """
+    if settings.auth_scheme == OAUTH2:
+        return OAuth2Authenticator(
+            token_endpoint(settings, user_agent=user_agent),
+            TokenStore(token_path(settings), settings.refresh_token),
+            refresh_token=settings.refresh_token,
+            access_token=settings.oauth_access_token,
+            account_id=settings.account_id,
+        )
+    return ApiKeyAuthenticator(settings.live_api_key, settings.account_id)
 
 
 class ApiKeyAuthenticator(Authenticator):
@@ -49,6 +91,168 @@ class ApiKeyAuthenticator(Authenticator):
         return r
 
 
-def authenticator_for(settings: Settings) -> Authenticator:
-    """The authenticator of the configured scheme."""
-    return ApiKeyAuthenticator(settings.live_api_key, settings.account_id)
+class OAuth2Authenticator(Authenticator):
+    """Scheme "OAuth2": an access token, renewed before it ends or when Stripe refuses it.
+
+    Whoever finds it ended first renews it, once; all others, of this run and of others that share
+    the token store, wait and use what came of it.
+    """
+
+    def __init__(
+        self,
+        endpoint: TokenEndpoint,
+        store: TokenStore,
+        *,
+        refresh_token: str,
+        access_token: str | None = None,
+        account_id: str | None = None,
+    ) -> None:
+        """Keep what to renew from; nothing is read or sent yet.
+
+        Args:
+            endpoint: Of the provider.
+            store: Keeps what follows the configured refresh token.
+            refresh_token: As configured.
+            access_token: As configured; used until the store holds one.
+            account_id: `acct_…`; None for the account that the token stands for.
+        """
+        self._endpoint = endpoint
+        self._store = store
+        self._refresh_token = refresh_token
+        self._access_token = access_token
+        self._account_id = account_id
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._failure: str | None = None
+
+    @override
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Put the token, and the account if it is another than the token's, on a request.
+
+        Raises:
+            CredentialsError: There is no token, and won't be.
+        """
+        with self._lock:
+            token = self._token or self._kept()
+            if token is None or not token.usable:
+                token = self._renewed(token)
+            self._token = token
+        r.headers["Authorization"] = f"Bearer {token.access_token}"
+        if self._account_id and self._account_id != token.account:
+            r.headers["Stripe-Account"] = self._account_id
+        return r
+
+    @override
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Get a new token, unless somebody already has since the request was sent.
+
+        Raises:
+            CredentialsError: There is none.
+        """
+        with self._lock:
+            token = self._token
+            if token and refused.headers.get("Authorization") == f"Bearer {token.access_token}":
+                logger.info("Stripe no longer accepts the access token; asking for a new one")
+                self._token = self._renewed(token)
+        return True
+
+    @property
+    def account(self) -> str | None:
+        """The account that the token stands for, once that is known."""
+        return self._token.account if self._token else None
+
+    def _kept(self) -> Token | None:
+        """What the run before left, or else what is configured."""
+        kept = self._store.read()
+        if kept is None and self._access_token:
+            return Token(access_token=self._access_token, refresh_token=self._refresh_token)
+        return kept
+
+    def _renewed(self, before: Token | None) -> Token:
+        if self._failure is None:
+            try:
+                with self._store.locked():
+                    return self._renewed_alone(before)
+            except CredentialsError as error:
+                # Fifty threads need not be told so by Stripe each.
+                self._failure = str(error)
+                raise
+        raise CredentialsError(self._failure)
+
+    def _renewed_alone(self, before: Token | None) -> Token:
+        """The token that follows, while no other run can be at it."""
+        kept = self._store.read()
+        if kept and kept.usable and (before is None or kept.access_token != before.access_token):
+            return kept  # by another run, while this one waited for it
+        newest = kept.refresh_token if kept else self._refresh_token
+        # Whether there is a place for what comes back is found out while nothing can be lost.
+        self._store.write(kept or Token(access_token="", refresh_token=newest, use_until=0.0))
+        try:
+            return self._exchanged(newest)
+        except GrantRefusedError:
+            # The newest comes first, for it may be the only one alive. The configured one, which it
+            # replaced, can't be harmed by being refused; of Stripe Connect it may still be good.
+            if newest == self._refresh_token:
+                raise
+            with suppress(GrantRefusedError):
+                return self._exchanged(self._refresh_token)
+            raise
+
+    def _exchanged(self, refresh_token: str) -> Token:
+        """The token that Stripe gives for a refresh token, kept.
+
+        A request without an answer may have been carried out. To send the same refresh token again
+        is safe even where it is used up by that: of Stripe Connect it never is, and Stripe Apps'
+        endpoint repeats its answer to a request that it has seen (see `TokenEndpoint`). If it
+        doesn't, it refuses, and nothing is worse than before.
+        """
+        failures, lost = 0, False
+
+        def exchange() -> Token:
+            nonlocal failures, lost
+            try:
+                token = self._endpoint.refresh(refresh_token, failures=failures)
+            except ServerError:
+                failures += 1
+                raise
+            except (ConnectionFailedError, UnreadableAnswerError):
+                lost = True
+                raise
+            self._store.write(token)
+            return token
+
+        retrying = backoff.on_exception(
+            backoff.expo,
+            (StripeError, ConnectionFailedError),
+            max_tries=MAX_TRIES,
+            giveup=lambda error: isinstance(error, StripeError) and not error.retriable,
+            on_backoff=_log_retry,
+            jitter=backoff.full_jitter,
+            max_value=MAX_WAIT,
+            logger=None,
+        )
+        try:
+            token: Token = retrying(_to_its_end)(exchange)
+        except (StripeError, ConnectionFailedError) as error:
+            failure = self._endpoint.failure(error)
+            if lost and isinstance(failure, GrantRefusedError):
+                msg = f"{failure}; Stripe's answer to a request before was lost, and its token"
+                raise GrantRefusedError(msg) from error
+            raise failure from error
+        logger.info("Stripe gave a new access token for account %s", token.account)
+        return token
+
+
+def _to_its_end(exchange: Callable[[], Token]) -> Token:
+    """The result of a call that a signal can't cut short: signals only reach the main thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(exchange).result()
+
+
+def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself
+    logger.info(
+        "Token endpoint: %s; try %d follows in %.1f s",
+        details["exception"],
+        details["tries"] + 1,
+        details["wait"],
+    )

@@ -20,7 +20,7 @@ ORGANIZATION_KEY = "sk_" + "org_live_" + "1"
 def sent(key: str, account_id: str | None = None) -> dict[str, str]:
     """The headers of a request by these settings."""
     config = {"live_api_key": key, "account_id": account_id}
-    auth = authenticator_for(parse_settings(config, config_schema()))
+    auth = authenticator_for(parse_settings(config, config_schema()), user_agent="tap")
     return dict(Request("GET", CHARGES, auth=auth).prepare().headers)
 
 

@@ -111,15 +111,6 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"live_api_key": "pk_" + "live_" + "1"},
         "'live_api_key' is a publishable key, which can't read",
     ),
-    "oauth2 today": (
-        {
-            "auth_scheme": "oauth2",
-            "client_id": "ca_1",
-            "client_secret": "x",
-            "refresh_token": "rt_1",
-        },
-        "comes with the next version",
-    ),
     "oauth2 without a token": (
         {"auth_scheme": "oauth2", "client_id": "ca_1", "client_secret": "x"},
         "'refresh_token' is required by the auth scheme OAuth2",

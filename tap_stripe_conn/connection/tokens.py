@@ -1,0 +1,265 @@
+"""Tokens: what Stripe's two token endpoints give for an authorization code or a refresh token.
+
+Sources: https://docs.stripe.com/connect/oauth-reference (Stripe Connect) and
+https://docs.stripe.com/stripe-apps/api-authentication/oauth (Stripe Apps).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import requests
+
+from tap_stripe_conn.api.client import Object
+from tap_stripe_conn.api.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    CredentialsError,
+    IpNotAllowedError,
+    MissingPermissionError,
+    NotFoundError,
+    RetriableError,
+    StripeError,
+    UnreadableAnswerError,
+    error_from,
+)
+from tap_stripe_conn.api.network import CONNECT_TIMEOUT, connection_failed
+from tap_stripe_conn.config import APPS, CONNECT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tap_stripe_conn.config import OAuthProvider, Settings
+
+LIFETIME: Final[Mapping[str, float | None]] = {CONNECT: None, APPS: 3600.0}
+"""Seconds that an access token lives where the answer doesn't say; None: until it is revoked."""
+
+EARLY: Final = 300.0
+"""Seconds before its end that an access token is given up, or a tenth of a shorter life."""
+
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds without a byte of the answer."""
+
+
+_OTHER_MODE: Final = re.compile(
+    r"(live|test) ?mode API key|returning (live|test) keys", re.IGNORECASE
+)
+"""What Stripe says of a client secret that is live where the grant is a test, or the other way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token, and what the next one is asked for with."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    use_until: float | None = None
+    """Unix seconds by our clock, somewhat before its end; None: until Stripe refuses it."""
+
+    account: str | None = None
+    """The account that it stands for, `acct_…` (Stripe's `stripe_user_id`)."""
+
+    livemode: bool | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is worth a request."""
+        return self.use_until is None or time.time() < self.use_until
+
+
+class GrantRefusedError(CredentialsError):
+    """Stripe knows no such refresh token or code, or no longer."""
+
+
+class TokenEndpoint:
+    """The token endpoint of Stripe Connect or of Stripe Apps. One call is one request."""
+
+    def __init__(
+        self,
+        provider: OAuthProvider,
+        *,
+        api_base: str,
+        connect_base: str,
+        client_secret: str,
+        user_agent: str,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            provider: Whose tokens they are.
+            api_base: Scheme and host, `https://api.stripe.com`, where Stripe Apps' is.
+            connect_base: Scheme and host, `https://connect.stripe.com`, where Connect's is.
+            client_secret: Secret key of the platform or app.
+            user_agent: Names the tap and its version.
+        """
+        self.provider = provider
+        self._client_secret = client_secret
+        self._user_agent = user_agent
+        self._setting = "api_base" if provider == APPS else "connect_base"
+        self.url = (
+            f"{api_base}/v1/oauth/token" if provider == APPS else f"{connect_base}/oauth/token"
+        )
+
+    def redeem(self, code: str) -> Token:
+        """The first token, for the code that the account's owner was redirected with.
+
+        It is sent once whatever happens: Stripe revokes the connection of a code that is redeemed
+        twice.
+
+        Raises:
+            CredentialsError: There is no token, with the reason.
+        """
+        try:
+            return self._post({"grant_type": "authorization_code", "code": code}, {})
+        except (StripeError, ConnectionFailedError) as error:
+            raise self.failure(error, "authorization code") from error
+
+    def refresh(self, refresh_token: str, *, failures: int = 0) -> Token:
+        """The token that follows.
+
+        Args:
+            refresh_token: Of Stripe Apps, it dies of this, if it works.
+            failures: How often Stripe answered this with an error of its own (5xx) before.
+
+        Raises:
+            StripeError: Stripe's refusal.
+            ConnectionFailedError: No answer; whether Stripe has made a token is unknown.
+        """
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return self._post(form, self._idempotency(refresh_token, failures))
+
+    def failure(
+        self, error: StripeError | ConnectionFailedError, given: str = "refresh token"
+    ) -> CredentialsError:
+        """Why there is no token, as one clause with what to do about it.
+
+        Args:
+            error: Of the request.
+            given: What it was to be exchanged for.
+        """
+        if isinstance(error, ConnectionFailedError):
+            return CredentialsError(f"Stripe's token endpoint can't be reached: {error}")
+        if error.code == "invalid_grant":
+            return self._refused_grant(error, given)
+        said = f"HTTP {error.http_status}"
+        said += f", request {error.request_id}" if error.request_id else ""
+        if isinstance(error, IpNotAllowedError):
+            why = "the client secret may not be used from this machine's IP address"
+        elif isinstance(error, AuthenticationError) or error.code == "invalid_client":
+            why = "Stripe rejected the client secret; check client_secret"
+            if isinstance(error, AuthenticationError) and error.expired:
+                why = "the client secret has expired or was rolled; enter the new one"
+        elif isinstance(error, (NotFoundError, UnreadableAnswerError)):
+            why = f"{self._setting} does not answer as Stripe's token endpoint does"
+        else:
+            said = str(error)
+            why = "Stripe refused to exchange the token"
+            if isinstance(error, MissingPermissionError):
+                why += "; client_secret must be the secret key (sk_…) of the platform or app"
+            elif isinstance(error, RetriableError):
+                why = "Stripe's token endpoint is failing; try again later"
+        return CredentialsError(f"{why} ({said})")
+
+    def _refused_grant(self, error: StripeError, given: str) -> CredentialsError:
+        if re.search(
+            r"(live|test) ?mode API key|returning (live|test) keys", error.message, re.IGNORECASE
+        ):
+            return CredentialsError(
+                "client_secret is of the other mode, live or test, than what the account's owner "
+                f"granted; enter the secret key of that mode ({error})"
+            )
+        return GrantRefusedError(
+            f"Stripe refused the {given}: it is revoked, expired or already used, or not of "
+            f"oauth_provider {self.provider} with this client_secret; authorize the connection "
+            f"again ({error})"
+        )
+
+    def _idempotency(self, refresh_token: str, failures: int) -> Mapping[str, str]:
+        """Stripe's API answers a POST with the same key again as it did the first time, for a day.
+
+        A lost token can thus be had again, even by the next run: the key follows from the token.
+        Errors of Stripe's own are repeated as well, so after one the key is another. Connect's
+        endpoint is no part of the API; nor are its refresh tokens used up, and its old answers
+        would be stale.
+        Source: https://docs.stripe.com/api/idempotent_requests
+        """
+        if self.provider == CONNECT:
+            return {}
+        digest = hashlib.sha256(f"{refresh_token} {failures}".encode()).hexdigest()
+        return {"Idempotency-Key": f"tap-stripe-conn-{digest}"}
+
+    def _post(self, form: Mapping[str, str], headers: Mapping[str, str]) -> Token:
+        if self.provider == CONNECT:
+            form = {**form, "client_secret": self._client_secret}
+        asked_at = time.time()
+        try:
+            with requests.Session() as session:
+                response = session.post(
+                    self.url,
+                    data=form,
+                    auth=(self._client_secret, ""),
+                    headers={"User-Agent": self._user_agent, **headers},
+                    timeout=(CONNECT_TIMEOUT, ANSWER_TIMEOUT),
+                    allow_redirects=False,
+                )
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise connection_failed(error) from error
+        if not response.ok:
+            raise error_from(response.status_code, response.headers, response.content)
+        return self._token(response, form.get("refresh_token"), asked_at)
+
+    def _token(
+        self, response: requests.Response, refresh_token: str | None, asked_at: float
+    ) -> Token:
+        answer = _object(response)
+        access_token = _text(answer, "access_token")
+        # What follows is kept even where something else in the answer is not as documented.
+        refresh_token = _text(answer, "refresh_token") or refresh_token
+        if not access_token or not refresh_token:
+            msg = "The token endpoint's answer is cut short or holds no token"
+            raise UnreadableAnswerError(
+                msg,
+                http_status=response.status_code,
+                request_id=response.headers.get("Request-Id"),
+                should_retry=response.status_code == requests.codes.ok,
+            )
+        # Not documented; believed where it is there.
+        lifetime = answer.get("expires_in")
+        if not isinstance(lifetime, (int, float)) or lifetime <= 0:
+            lifetime = LIFETIME[self.provider]
+        livemode = answer.get("livemode")
+        return Token(
+            access_token=access_token,
+            refresh_token=refresh_token,
+            use_until=lifetime and asked_at + lifetime - min(EARLY, lifetime / 10),
+            account=_text(answer, "stripe_user_id"),
+            livemode=livemode if isinstance(livemode, bool) else None,
+        )
+
+
+def _object(response: requests.Response) -> Object:
+    try:
+        return msgspec.json.decode(response.content, type=Object)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
+def _text(answer: Object, name: str) -> str | None:
+    value = answer.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def token_endpoint(settings: Settings, *, user_agent: str) -> TokenEndpoint:
+    """The token endpoint that the settings name."""
+    return TokenEndpoint(
+        settings.oauth_provider,
+        api_base=settings.api_base,
+        connect_base=settings.connect_base,
+        client_secret=settings.client_secret,
+        user_agent=user_agent,
+    )
