@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import filelock
@@ -20,6 +18,7 @@ from tap_stripe_conn.connection.tokens import Token  # noqa: TC001 - msgspec rea
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tap_stripe_conn.config import Settings
 
@@ -132,17 +131,18 @@ class TokenStore:
     def _replace(self, document: object) -> None:
         # What a link points to is replaced, not the link.
         path = self.path.resolve()
+        new = path.with_name(f".{path.name}.new")
         with self._reporting():
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                new.unlink(missing_ok=True)  # of a run that was killed
+                with open(new, "x", encoding="utf-8", opener=_private) as file:
                     json.dump(document, file, indent=2)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(name).replace(path)
+                new.replace(path)
             except BaseException:
                 with suppress(OSError):
-                    Path(name).unlink()
+                    new.unlink()
                 raise
             _sync(path.parent)
 
@@ -171,6 +171,10 @@ class _Entry:
 class _Document:
     version: int
     grants: list[_Entry]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _sync(folder: Path) -> None:
