@@ -9,13 +9,33 @@
         stripe.update("charges", "ch_…", {"paid": False})
         stripe.delete("customers", "cus_…")
 
-Keys: `restricted_key({stripe.permission_for("charges")})`, `expired_key()`, `org_key()`,
-`publishable_key()`, `allowlisted_key()`, `oauth_token(account)`, `refresh_token(account)`;
-`add_account()` connects an account, whose own objects are added with `account=`.
+Keys: `restricted_key({stripe.permission_for("charges")})`, whose refusals may lack parts
+(`omits={"name", "code"}` or `{"body"}`), `expired_key()`, `org_key()`, `publishable_key()`,
+`allowlisted_key()`, `other_mode_key()`; `add_account()` connects an account, whose own objects
+are added with `account=`, and `disconnect(account)` ends that.
+
+OAuth: by Connect, or by Stripe Apps with `path="/v1/oauth/token"`.
+
+    stripe.refresh_token(account), stripe.oauth_token(account)  # granted, without a browser
+    stripe.oauth.code(account, path)  # an authorization code, good for one exchange
+    stripe.oauth.revoke(account)  # the user disconnects
+    stripe.oauth.lifetime = 60  # seconds of Apps' access tokens, by `stripe.now`
+    stripe.oauth.refresh_lifetime  # of Apps' refresh tokens: a year
+    stripe.oauth.sends_expires_in = True  # Apps' answers don't have it, by default
+    stripe.oauth.idempotent = False  # Apps' endpoint heeds Idempotency-Key, by default
+    stripe.oauth.permissions = {…}  # of access tokens from now on; `omits` as for a key
+    stripe.token_requests  # the requests to either token endpoint
+
+The platform's `secret_key` is the client secret. The authorize pages, `/oauth/authorize` and
+`/oauth/v2/authorize`, redirect at once: to one of `stripe.oauth.redirect_uris`, for
+`stripe.oauth.client_id`, with a code of `stripe.oauth.consenting_account`, or an error when
+`stripe.oauth.denies`.
 
 Trouble: `fault("/v1/charges", "reset", times=2, after=3)`, `random_faults(seed=1, rate=0.05)`,
 `disable("issuing_cards", "issuing")`, `latency`, `rates.per_second` and its siblings, and
-`before_request`, a function that is called with each request before it is answered.
+`before_request`, a function that is called with each request before it is answered. Of a token
+request, `reset`, `drop`, `truncated` and `not_json` lose the answer when the exchange is done, the
+other faults come before it; `fault(…, when="before")`, `"during"` or `"after"` decides.
 
 Afterwards: `requests` is the log, `list_pages("charges")` the pages that were served.
 

@@ -11,6 +11,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from tests.fake_stripe.oauth import PATHS
 from tests.fake_stripe.server import FakeStripe
 from tests.fake_stripe.shop import stock
 
@@ -21,7 +22,10 @@ KEY_VARIABLE = "FAKE_STRIPE_KEY"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; prints one line of JSON, `url` and `key`, when ready."""
+    """Serve until SIGTERM or SIGINT; prints one line of JSON when ready.
+
+    The line has `url` and `key`, and with `--oauth` also what goes into the tap's settings.
+    """
     options = _parser().parse_args(arguments)
     stopping = (signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
@@ -37,11 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stock(stripe, until=options.until, since=options.since, seed=options.random)
     for name, count in options.seed:
         stripe.seed(name, count, seed=options.random)
+    stripe.oauth.redirect_uris = options.redirect_uri
     with stripe:
-        sys.stdout.write(json.dumps({"url": stripe.url, "key": stripe.secret_key}) + "\n")
+        ready = {"url": stripe.url, "key": stripe.secret_key, **_grant(stripe, options.oauth)}
+        sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         signal.sigwait(stopping)
     return 0
+
+
+def _grant(stripe: FakeStripe, provider: str | None) -> dict[str, str]:
+    """The settings of a connection to the server's account by OAuth, if that is asked for."""
+    if provider is None:
+        return {}
+    path = next(path for path, of in PATHS.items() if of == provider)
+    return {
+        "oauth_provider": provider,
+        "client_id": stripe.oauth.client_id,
+        "client_secret": stripe.secret_key,
+        "refresh_token": stripe.refresh_token(stripe.account_id, path=path),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
         help="made-up objects of 2024 and 2025",
     )
     add("--random", type=int, default=0, metavar="N", help="what chance starts from")
+    add(
+        "--oauth",
+        choices=sorted(PATHS.values()),
+        help="have the account granted access: prints client_id, client_secret and refresh_token",
+    )
+    add(
+        "--redirect-uri",
+        action="append",
+        default=[],
+        metavar="URI",
+        help="where the authorize pages may lead back to",
+    )
     add("--latency", type=float, default=0.0, help="seconds that every answer takes")
     add("--rate", type=float, help="requests per second that an account may make")
     add("--endpoint-rate", type=float, help="requests per second to one endpoint")

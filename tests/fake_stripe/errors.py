@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import override
+
+from tests.fake_stripe.wire import Answer
+
+if TYPE_CHECKING:
+    from tests.fake_stripe.request import Request
 
 REFUSALS: dict[str, tuple[int, str]] = {
     "not_enabled": (400, "Invalid request. Have you onboarded to Treasury?"),
@@ -53,8 +60,9 @@ class StripeError(Exception):
         param: str | None = None,
         kind: str = "invalid_request_error",
         headers: dict[str, str] | None = None,
+        empty: bool = False,
     ) -> None:
-        """`kind` is Stripe's `type`; `headers` go out with the answer."""
+        """`kind` is Stripe's `type`; `headers` go out with the answer; `empty`: without a body."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -62,8 +70,14 @@ class StripeError(Exception):
         self.param = param
         self.kind = kind
         self.headers = headers or {}
+        self.empty = empty
 
-    def body(self, request_id: str, api_mode: str) -> bytes:
+    def answer(self, request: Request) -> Answer:
+        """What goes back to a request that fails like this."""
+        body = b"" if self.empty else self.body(request)
+        return Answer(status=self.status, body=body, headers=dict(self.headers))
+
+    def body(self, request: Request) -> bytes:
         """The JSON that Stripe sends."""
         error: dict[str, Any] = {"message": self.message, "type": self.kind}
         if self.code:
@@ -71,9 +85,21 @@ class StripeError(Exception):
             error["doc_url"] = "https://docs.stripe.com/error-codes/" + self.code.replace("_", "-")
         if self.param:
             error["param"] = self.param
-        if api_mode == "v1":
-            error["request_log_url"] = f"https://dashboard.stripe.com/logs/{request_id}"
+        if request.api_mode == "v1":
+            error["request_log_url"] = f"https://dashboard.stripe.com/logs/{request.id}"
         return json.dumps({"error": error}, indent=2).encode()
+
+
+class OAuthError(StripeError):
+    """A token endpoint's refusal (https://docs.stripe.com/connect/oauth-reference)."""
+
+    def __init__(self, *, description: str, error: str = "invalid_grant") -> None:
+        """`error` is a word, where the API's is an object."""
+        super().__init__(400, description, code=error)
+
+    @override
+    def body(self, request: Request) -> bytes:
+        return json.dumps({"error": self.code, "error_description": self.message}).encode()
 
 
 def missing(

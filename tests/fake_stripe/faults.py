@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.ids import dice
+from tests.fake_stripe.wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,10 @@ RANDOM_KINDS: tuple[FaultKind, ...] = (
     "lock_timeout",
     "rate_limit",
 )
+
+Moment = Literal["before", "during", "after"]
+"""When a token exchange goes wrong: before anything is done; once it has begun, still without
+effect; or when the work is done and only the answer is lost."""
 
 NOT_JSON = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -60,6 +65,37 @@ class Fault:
     body: bytes | None = None
     seconds: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
+    when: Moment | None = None
+    """For token exchanges; None: `after` where the answer is broken, else `before`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.when == "during" and not self.is_error and self.kind != "stall":
+            msg = f"{self.kind} breaks the answer, which is there before or after the work"
+            raise ValueError(msg)
+
+    @property
+    def moment(self) -> Moment:
+        """When a token exchange is hit."""
+        return self.when or ("before" if self.is_error or self.kind == "stall" else "after")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether Stripe answers, with an error."""
+        return self.kind in {"status", "lock_timeout", "rate_limit"}
+
+    def spoil(self, answer: Answer, request: Request) -> Answer:
+        """The answer as this leaves it."""
+        if self.kind == "stall":
+            return answer
+        if self.is_error:
+            failed = self.error().answer(request)
+            return failed if self.body is None else replace(failed, body=self.body)
+        if self.kind == "not_json":
+            return Answer(status=200, body=NOT_JSON, headers={"Content-Type": "text/html"})
+        if self.kind == "truncated":
+            return Answer(status=200, body=answer.body[: len(answer.body) // 2])
+        return Answer(status=answer.status, body=answer.body, cut=self.kind)
 
     def error(self) -> StripeError:
         """The error that the kinds with one answer."""

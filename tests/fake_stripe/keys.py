@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.ids import token
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping
+    from collections.abc import Callable, Collection, Container, Mapping
 
     from tap_stripe_conn.catalogue.resources import Resource
 
 Kind = Literal["secret", "restricted", "publishable", "organization", "oauth"]
+State = Literal["active", "expired", "disconnected"]
+"""`disconnected`: an access token whose account has withdrawn it."""
+
+Omission = Literal["name", "code", "body"]
+"""What a refusal may lack: the permission's name, Stripe's `code`, or all of the body."""
 
 PERMISSIONS = {
     "account": "rak_accounts_kyc_basic_read",
@@ -41,10 +47,17 @@ class Key:
     text: str
     kind: Kind
     account: str
+    livemode: bool
     permissions: frozenset[str] | None = None
-    """What a restricted key may do; None: everything."""
+    """What it may do; None: everything."""
 
-    expired: bool = False
+    omits: frozenset[Omission] = frozenset()
+    """What refusals for want of a permission lack."""
+
+    state: State = "active"
+    expires: float = math.inf
+    """When it does, in Unix seconds."""
+
     other_address_only: bool = False
     """Whether its allowlist leaves this machine out."""
 
@@ -60,42 +73,60 @@ class Key:
 class Keys:
     """The keys that the server knows."""
 
-    def __init__(self, account: str, *, livemode: bool, secret_key: str | None = None) -> None:
+    def __init__(
+        self,
+        account: str,
+        *,
+        livemode: bool,
+        now: Callable[[], float],
+        secret_key: str | None = None,
+    ) -> None:
         """Make the platform account's secret key, unless one is given."""
-        self._mode = "live" if livemode else "test"
-        self._account = account
+        self.platform = account
+        self._livemode = livemode
+        self._now = now
         self._keys: dict[str, Key] = {}
         self.secret = secret_key or self.make("secret").text
-        self._keys[self.secret] = Key(text=self.secret, kind="secret", account=account)
+        self._keys[self.secret] = Key(
+            text=self.secret, kind="secret", account=account, livemode=livemode
+        )
 
     def make(  # noqa: PLR0913 - what tells one key from another
         self,
         kind: Kind,
         *,
         account: str | None = None,
+        livemode: bool | None = None,
         permissions: Collection[str] | None = None,
-        expired: bool = False,
+        omits: Collection[Omission] = (),
+        state: State = "active",
+        expires: float = math.inf,
         other_address_only: bool = False,
         connect: bool = True,
     ) -> Key:
-        """A new key, of the server's mode."""
+        """A new key, of the platform's account and the server's mode unless others are given."""
+        if livemode is None:
+            livemode = self._livemode
         prefix = {"restricted": "rk", "oauth": "rk", "publishable": "pk"}.get(kind, "sk")
         middle = "org_" if kind == "organization" else ""
         key = Key(
-            text=f"{prefix}_{middle}{self._mode}_{token(24)}",
+            text=f"{prefix}_{middle}{'live' if livemode else 'test'}_{token(24)}",
             kind=kind,
-            account=account or self._account,
+            account=account or self.platform,
+            livemode=livemode,
             permissions=None if permissions is None else frozenset(permissions),
-            expired=expired,
+            omits=frozenset(omits),
+            state=state,
+            expires=expires,
             other_address_only=other_address_only,
             connect=connect,
         )
         self._keys[key.text] = key
         return key
 
-    def revoke(self, text: str) -> None:
-        """Forget a key."""
-        self._keys.pop(text, None)
+    def end(self, text: str, state: State) -> None:
+        """Let a key work no more."""
+        self._keys[text] = replace(self._keys[text], state=state)
 
     def authenticate(self, headers: Mapping[str, str]) -> Key:
         """The key of a request.
@@ -116,7 +147,7 @@ class Keys:
         key = self._keys.get(text)
         if key is None:
             raise StripeError(401, f"Invalid API Key provided: {mask(text)}")
-        if key.expired:
+        if key.state == "expired" or key.expires <= self._now():
             raise StripeError(
                 401, f"Expired API Key provided: {key.masked}", code="api_key_expired"
             )
@@ -136,8 +167,7 @@ class Keys:
             )
         return key
 
-    @staticmethod
-    def account(key: Key, headers: Mapping[str, str], accounts: Container[str]) -> str:
+    def account(self, key: Key, headers: Mapping[str, str], accounts: Container[str]) -> str:
         """Whose objects a request is about: `Stripe-Account`, `Stripe-Context` or the key's own.
 
         Raises:
@@ -152,11 +182,14 @@ class Keys:
                 f"Requests with an organization API key need the {header} header. See"
                 " https://docs.stripe.com/keys#organization-api-keys.",
             )
+        above: list[str] = []
         if context is not None:
-            wanted = context.rpartition("/")[2]
+            *above, wanted = context.split("/")
         if wanted is None:
             wanted = key.account
-        if wanted == key.account and wanted in accounts:
+        # Every account is the platform's own or connected to it, so a path leads through it.
+        known = wanted in accounts and above in ([], [self.platform])
+        if wanted == key.account and known and key.state != "disconnected":
             return wanted
         if key.kind == "restricted" and not key.connect:
             raise StripeError(
@@ -164,7 +197,8 @@ class Keys:
                 "You passed a restricted API key with the Stripe-Account header, but this key has"
                 " no Connect permissions.",
             )
-        if key.kind == "oauth" or wanted not in accounts:
+        if key.kind == "oauth" or not known:
+            wanted = context or wanted
             raise StripeError(
                 403,
                 f"The provided key '{key.masked}' does not have access to account '{wanted}' (or"
@@ -175,21 +209,31 @@ class Keys:
 
     @staticmethod
     def permit(key: Key, permission: str, account: str) -> None:
-        """Refuse a restricted key that lacks a permission.
+        """Refuse a key that lacks a permission.
 
         Raises:
             StripeError: 403 that names the permission.
         """
         if key.permissions is None or permission in key.permissions:
             return
-        application = key.kind == "oauth"
-        raise StripeError(
-            403,
-            f"The provided key '{key.masked}' does not have the required permissions for this"
-            f" endpoint on account '{account}'. Having the '{permission}' permission would allow"
-            " this request to continue.",
-            code="more_permissions_required" + ("_for_application" if application else ""),
-        )
+        raise unpermitted(key, account, None if "name" in key.omits else permission)
+
+
+def unpermitted(key: Key, account: str, permission: str | None = None) -> StripeError:
+    """The 403 for want of a permission, which it names if it is told."""
+    message = (
+        f"The provided key '{key.masked}' does not have the required permissions for this endpoint"
+        f" on account '{account}'."
+    )
+    if permission:
+        message += f" Having the '{permission}' permission would allow this request to continue."
+    code = "more_permissions_required" + ("_for_application" if key.kind == "oauth" else "")
+    return StripeError(
+        403,
+        message,
+        code=None if "code" in key.omits else code,
+        empty="body" in key.omits,
+    )
 
 
 def permission_for(resource: Resource, resources: Mapping[str, Resource]) -> str:

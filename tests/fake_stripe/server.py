@@ -8,7 +8,10 @@ from itertools import count
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from tap_stripe_conn.catalogue.resources import load_catalogue
+from tests.fake_stripe.consent import consent, token_path
 from tests.fake_stripe.errors import (
     StripeError,
     bad_parameter,
@@ -17,7 +20,7 @@ from tests.fake_stripe.errors import (
     refuse_bad_version,
     unknown_url,
 )
-from tests.fake_stripe.faults import NOT_JSON, RANDOM_KINDS, Fault, Faults
+from tests.fake_stripe.faults import RANDOM_KINDS, Fault, Faults
 from tests.fake_stripe.filters import refuse_unknown
 from tests.fake_stripe.ids import scramble
 from tests.fake_stripe.keys import Keys, permission_for
@@ -26,6 +29,8 @@ from tests.fake_stripe.oauth import PATHS, OAuth
 from tests.fake_stripe.rates import RateLimits
 from tests.fake_stripe.rendering import encode, expansions
 from tests.fake_stripe.seeding import Seeding
+from tests.fake_stripe.store import Account
+from tests.fake_stripe.token_endpoint import TokenEndpoint
 from tests.fake_stripe.wire import Answer, Wire
 
 if TYPE_CHECKING:
@@ -36,11 +41,11 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
     from tests.fake_stripe.errors import Refusal
-    from tests.fake_stripe.faults import FaultKind
-    from tests.fake_stripe.keys import Key
+    from tests.fake_stripe.faults import FaultKind, Moment
+    from tests.fake_stripe.keys import Key, Omission
     from tests.fake_stripe.request import Request
     from tests.fake_stripe.routes import Route
-    from tests.fake_stripe.store import Account, Listing
+    from tests.fake_stripe.store import Listing
 
 KEEPS_A_STUB = frozenset(
     {"customers", "terminal_configurations", "terminal_locations", "terminal_readers"}
@@ -77,14 +82,19 @@ class FakeStripe(Seeding):
         self.requests: list[Request] = []
         """Every request so far, in order of arrival."""
 
-        self.keys = Keys(self.account_id, livemode=livemode, secret_key=secret_key)
+        self.keys = Keys(self.account_id, livemode=livemode, now=self._clock, secret_key=secret_key)
         self.secret_key = self.keys.secret
-        self.oauth = OAuth(self.keys, livemode=livemode)
+        self.oauth = OAuth(self.keys, account=self.account_id, livemode=livemode, now=self._clock)
+        """The application that accounts grant access to; its settings may be changed."""
+
         self._faults = Faults()
         self._disabled: dict[str, Refusal] = {}
         self._pages = Pages(self._renderer)
         self._numbers = count(1)
         self._stopping = Event()
+        self._token_endpoint = TokenEndpoint(
+            self.oauth, self.keys, now=self._clock, wait=self._stopping.wait
+        )
         self._port = port
         self._wire: Wire | None = None
         self._thread: Thread | None = None
@@ -139,17 +149,35 @@ class FakeStripe(Seeding):
         """The permission that a restricted key needs for a stream (`rak_charge_read`)."""
         return permission_for(self.catalogue.resources[stream], self.catalogue.resources)
 
-    def restricted_key(self, permissions: Collection[str], *, connect: bool = True) -> str:
-        """A key with only these permissions; `connect`: also on connected accounts."""
-        return self.keys.make("restricted", permissions=permissions, connect=connect).text
+    def restricted_key(
+        self,
+        permissions: Collection[str],
+        *,
+        connect: bool = True,
+        omits: Collection[Omission] = (),
+    ) -> str:
+        """A key with only these permissions.
+
+        Args:
+            permissions: `rak_charge_read` and so on.
+            connect: Whether it may be used on connected accounts.
+            omits: What its refusals lack: the permission's `name`, the `code`, or the `body`.
+        """
+        return self.keys.make(
+            "restricted", permissions=permissions, connect=connect, omits=omits
+        ).text
 
     def expired_key(self) -> str:
         """A key that was valid once."""
-        return self.keys.make("restricted", expired=True).text
+        return self.keys.make("restricted", state="expired").text
 
-    def org_key(self) -> str:
+    def other_mode_key(self) -> str:
+        """The secret key of the other mode, in which there are no objects."""
+        return self.keys.make("secret", livemode=not self.livemode).text
+
+    def org_key(self, permissions: Collection[str] | None = None) -> str:
         """An organization's key, which needs `Stripe-Context` and `Stripe-Version`."""
-        return self.keys.make("organization", account="").text
+        return self.keys.make("organization", permissions=permissions).text
 
     def publishable_key(self) -> str:
         """A key for browsers, which may not read."""
@@ -159,13 +187,18 @@ class FakeStripe(Seeding):
         """A secret key that only works from another address."""
         return self.keys.make("secret", other_address_only=True).text
 
-    def oauth_token(self, account: str) -> str:
-        """An access token that a connected account granted."""
-        return self.keys.make("oauth", account=self._account(account).id).text
+    def oauth_token(self, account: str, *, path: str = "/oauth/token") -> str:
+        """An access token that an account granted, by Connect or by Apps as `path` says."""
+        return self.oauth.access_token(self._account(account).id, path)
 
     def refresh_token(self, account: str, *, path: str = "/oauth/token") -> str:
         """A refresh token for Connect's endpoint, or for Apps' (`path="/v1/oauth/token"`)."""
-        return self.oauth.grant(self._account(account).id, path)
+        return self.oauth.refresh_token(self._account(account).id, path)
+
+    @override
+    def disconnect(self, identifier: str) -> None:
+        super().disconnect(identifier)
+        self.oauth.revoke(identifier)
 
     # --- What goes wrong -------------------------------------------------------------------
 
@@ -185,6 +218,7 @@ class FakeStripe(Seeding):
         seconds: float = 0.0,
         should_retry: bool | None = None,
         headers: Mapping[str, str] | None = None,
+        when: Moment | None = None,
     ) -> None:
         """Let requests to a path, or to all that match a pattern (`*`), go wrong.
 
@@ -198,6 +232,10 @@ class FakeStripe(Seeding):
             seconds: How long a `stall` lasts.
             should_retry: Sends `Stripe-Should-Retry`.
             headers: Sent with the error.
+            when: For token requests: whether the exchange is done nevertheless (`after`) or not
+                (`before`; `during`: neither, but Stripe keeps the error for the idempotency key).
+                None: `after` for what breaks an answer (`reset`, `drop`, `truncated`,
+                `not_json`), else `before`.
         """
         extra = dict(headers or {})
         if should_retry is not None:
@@ -212,6 +250,7 @@ class FakeStripe(Seeding):
                 body=body,
                 seconds=seconds,
                 headers=extra,
+                when=when,
             )
         )
 
@@ -235,6 +274,15 @@ class FakeStripe(Seeding):
             if request.is_list and request.status == 200 and stream in {None, request.stream}
         ]
 
+    @property
+    def token_requests(self) -> list[Request]:
+        """The requests to either token endpoint, however they were answered."""
+        return [
+            request
+            for request in list(self.requests)
+            if request.method == "POST" and request.path in PATHS
+        ]
+
     # --- Answering -------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> Answer:
@@ -250,9 +298,11 @@ class FakeStripe(Seeding):
             else self.latency.get(request.path, 0.0)
         )
         fault = self._faults.next(request)
-        if fault and fault.kind == "stall":
-            seconds += fault.seconds
-        answer = self._limited(request, fault, seconds)
+        answer = (
+            self._exchanged(request, fault, seconds)
+            if request.method == "POST" and request.path in PATHS
+            else self._limited(request, fault, seconds)
+        )
         answer.headers = {
             "Content-Type": "application/json",
             "Date": formatdate(request.time, usegmt=True),
@@ -265,33 +315,39 @@ class FakeStripe(Seeding):
         request.seconds = time.monotonic() - started
         return answer
 
+    def _clock(self) -> float:
+        return self.now()
+
+    def _exchanged(self, request: Request, fault: Fault | None, seconds: float) -> Answer:
+        if seconds:
+            self._stopping.wait(seconds)
+        return self._token_endpoint.answer(request, fault)
+
     def _limited(self, request: Request, fault: Fault | None, seconds: float) -> Answer:
         """The answer, within the rate limits and as late as asked."""
+        if fault and fault.kind == "stall":
+            seconds += fault.seconds
         try:
-            if request.path in PATHS and request.method == "POST":
-                status, body = self.oauth.answer(request)
-                return _broken(Answer(status=status, body=body), fault, request)
-            route = self._routes.match(request.path)
-            if route is None or request.method != "GET":
-                raise unknown_url(request.method, request.path)
-            request.stream = route.resource.name
-            request.is_list = route.kind == "list"
-            key = self.keys.authenticate(request.headers)
-            refuse_bad_version(request.headers.get("stripe-version"))
-            request.account = self.keys.account(key, request.headers, self._accounts)
-            with self.rates.admit(request.account, route.resource.path):
-                if seconds:
-                    self._stopping.wait(seconds)
-                body = self._body(request, route, key)
+            answer = self._read(request, seconds)
         except StripeError as error:
-            answer = Answer(
-                status=error.status,
-                body=error.body(request.id, request.api_mode),
-                headers=dict(error.headers),
-            )
-        else:
-            answer = Answer(status=200, body=body)
-        return _broken(answer, fault, request)
+            answer = error.answer(request)
+        return fault.spoil(answer, request) if fault else answer
+
+    def _read(self, request: Request, seconds: float) -> Answer:
+        if request.method == "GET" and (path := token_path(request.path)):
+            return consent(self.oauth, request, path)
+        route = self._routes.match(request.path)
+        if route is None or request.method != "GET":
+            raise unknown_url(request.method, request.path)
+        request.stream = route.resource.name
+        request.is_list = route.kind == "list"
+        key = self.keys.authenticate(request.headers)
+        refuse_bad_version(request.headers.get("stripe-version"))
+        request.account = self.keys.account(key, request.headers, self._accounts)
+        with self.rates.admit(request.account, route.resource.path):
+            if seconds:
+                self._stopping.wait(seconds)
+            return Answer(status=200, body=self._body(request, route, key))
 
     def _body(self, request: Request, route: Route, key: Key) -> bytes:
         resource = self._asked(request, route)
@@ -311,7 +367,12 @@ class FakeStripe(Seeding):
             if route.kind == "singleton":
                 row = self._singleton(account, resource)
                 tree = expansions(request.arrays.get("expand", []), is_list=False)
-                return encode(self._renderer.sent(account, row, tree))
+                sent = self._renderer.sent(account, row, tree)
+                if "livemode" in sent:
+                    sent["livemode"] = key.livemode
+                return encode(sent)
+            if key.livemode != self.livemode:
+                account = Account(account.id)
             if route.kind == "retrieve":
                 return self._retrieved(request, route, account)
             where, listing = self._listing(request, resource, route.parent, account)
@@ -370,20 +431,3 @@ class FakeStripe(Seeding):
             stub = {"id": identifier, "object": deleted["object"], "deleted": True}
             return encode(stub)
         return encode(self._renderer.sent(account, row, tree))
-
-
-def _broken(answer: Answer, fault: Fault | None, request: Request) -> Answer:
-    """The answer as a fault leaves it."""
-    if fault is None or fault.kind == "stall":
-        return answer
-    if fault.kind in {"status", "lock_timeout", "rate_limit"}:
-        error = fault.error()
-        body = error.body(request.id, request.api_mode)
-        if fault.body is not None:
-            body = fault.body
-        return Answer(status=error.status, body=body, headers=dict(error.headers))
-    if fault.kind == "not_json":
-        return Answer(status=200, body=NOT_JSON, headers={"Content-Type": "text/html"})
-    if fault.kind == "truncated":
-        return Answer(status=200, body=answer.body[: len(answer.body) // 2])
-    return Answer(status=answer.status, body=answer.body, cut=fault.kind)
