@@ -182,8 +182,8 @@ CAUSES: dict[str, tuple[bytes, str]] = {
         api_error(403, "The provided key does not have the required permissions"),
         (
             "Stripe refused to exchange the token; client_secret must be the secret key (sk_…) of "
-            "the platform or app (The provided key does not have the required permissions (HTTP 403, "
-            "request req_1))"
+            "the platform or app (The provided key does not have the required permissions (HTTP "
+            "403, request req_1))"
         ),
     ),
     "no such page": (
