@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ORGANIZATION_KEY: Final = "sk_org_"
 
 MAX_TRIES: Final = 5
-MAX_WAIT: Final = 8.0
+MAX_WAIT: Final = 4.0
 """Seconds between two tries of the token endpoint."""
 
 logger = logging.getLogger(__name__)
