@@ -41,8 +41,10 @@ def running(
     assert (process.returncode, out, errors) == (0, "", "")
 
 
-def get(server: dict[str, str], path: str) -> requests.Response:
-    return requests.get(server["url"] + path, auth=(server["key"], ""), timeout=10)
+def get(server: dict[str, str], path: str, *, follow: bool = True) -> requests.Response:
+    return requests.get(
+        server["url"] + path, auth=(server["key"], ""), timeout=10, allow_redirects=follow
+    )
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -57,6 +59,26 @@ def test_the_shop_lives_until_a_given_day() -> None:
     with running("--shop", "--until", "2026-03-10T09:00:00Z") as server:
         newest = get(server, "/v1/customers?limit=1").json()["data"][0]
     assert newest["created"] < 1_773_100_800
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"), [("connect", "/oauth/token"), ("apps", "/v1/oauth/token")]
+)
+def test_it_offers_a_grant_of_its_account(provider: str, path: str) -> None:
+    back = "http://127.0.0.1:1/back"
+    options = ("--oauth", provider, "--redirect-uri", back, "--seed", "charges=1")
+    with running(*options) as server:
+        assert server["oauth_provider"] == provider
+        answer = requests.post(
+            server["url"] + path,
+            data={"grant_type": "refresh_token", "refresh_token": server["refresh_token"]},
+            auth=(server["client_secret"], ""),
+            timeout=10,
+        )
+        key = answer.json()["access_token"]
+        assert len(get({**server, "key": key}, "/v1/charges").json()["data"]) == 1
+        page = get(server, f"/oauth/v2/authorize?client_id={server['client_id']}", follow=False)
+        assert page.headers["Location"].startswith(f"{back}?scope=stripe_apps&code=ac_")
 
 
 def test_the_key_can_be_chosen() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from stripe import Customer, StripeClient
+from stripe import Customer
 from stripe import _error as errors
-from stripe.oauth_error import InvalidGrantError
 
-from tests.fake_stripe.ids import token
+from tests.contract.official import client_of, ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from stripe import StripeClient
 
     from tests.fake_stripe import FakeStripe
     from tests.fake_stripe.faults import FaultKind
@@ -20,21 +19,9 @@ if TYPE_CHECKING:
 NOON = 1_700_000_000
 
 
-def client_of(stripe: FakeStripe, key: str | None = None, *, retries: int = 0) -> StripeClient:
-    return StripeClient(
-        key or stripe.secret_key,
-        base_addresses={"api": stripe.url, "connect": stripe.url, "files": stripe.url},
-        max_network_retries=retries,
-    )
-
-
 @pytest.fixture
 def client(stripe: FakeStripe) -> StripeClient:
     return client_of(stripe)
-
-
-def ids(rows: Any) -> list[str]:  # noqa: ANN401 - any list of the client
-    return [row.id for row in rows]
 
 
 # --- Lists -------------------------------------------------------------------------------------
@@ -237,100 +224,7 @@ def test_deleted_objects_leave_the_list_and_customers_leave_a_stub(
     assert (raised.value.http_status, raised.value.code) == (404, "resource_missing")
 
 
-# --- Accounts and tokens -----------------------------------------------------------------------
-
-
-def test_stripe_account_reads_a_connected_account(stripe: FakeStripe, client: StripeClient) -> None:
-    connected = stripe.add_account()
-    assert connected != stripe.account_id
-    theirs = stripe.add("charges", account=connected)["id"]
-    own = stripe.add("charges")["id"]
-    assert ids(client.v1.charges.list().data) == [own]
-    listed = client.v1.charges.list(options={"stripe_account": connected})
-    assert ids(listed.data) == [theirs]
-    assert ids(client.v1.accounts.list().data) == [connected]
-
-
-def test_a_disconnected_account_is_out_of_reach(stripe: FakeStripe, client: StripeClient) -> None:
-    connected = stripe.add_account()
-    token = stripe.oauth_token(connected)
-    stripe.disconnect(connected)
-    with pytest.raises(errors.PermissionError, match="access may have been revoked"):
-        client.v1.charges.list(options={"stripe_account": connected})
-    with pytest.raises(errors.PermissionError, match="access may have been revoked"):
-        client_of(stripe, token).v1.charges.list()
-
-
-def test_a_refresh_token_becomes_an_access_token(stripe: FakeStripe, client: StripeClient) -> None:
-    connected = stripe.add_account()
-    theirs = stripe.add("charges", account=connected)["id"]
-    token = client.oauth.token(
-        {"grant_type": "refresh_token", "refresh_token": stripe.refresh_token(connected)}
-    )
-    assert (token.stripe_user_id, token.token_type, token.livemode) == (connected, "bearer", False)
-    assert token.access_token is not None
-    assert ids(client_of(stripe, token.access_token).v1.charges.list().data) == [theirs]
-
-
-def test_an_unknown_refresh_token_is_an_invalid_grant(client: StripeClient) -> None:
-    with pytest.raises(InvalidGrantError, match="Invalid refresh token"):
-        client.oauth.token({"grant_type": "refresh_token", "refresh_token": "rt_gone"})
-
-
-def test_an_organization_key_needs_a_context(stripe: FakeStripe) -> None:
-    connected = stripe.add_account()
-    theirs = stripe.add("charges", account=connected)["id"]
-    client = client_of(stripe, stripe.org_key())
-    with pytest.raises(errors.InvalidRequestError, match="Stripe-Context"):
-        client.v1.charges.list()
-    listed = client.v1.charges.list(options={"stripe_context": connected})
-    assert ids(listed.data) == [theirs]
-
-
 # --- Refusals ----------------------------------------------------------------------------------
-
-
-def test_an_unknown_key_is_echoed_masked(stripe: FakeStripe) -> None:
-    key = "sk_" + "test_" + token(24)
-    with pytest.raises(errors.AuthenticationError) as raised:
-        client_of(stripe, key).v1.charges.list()
-    assert str(raised.value.user_message).startswith("Invalid API Key provided: sk_test_****")
-    assert key[-4:] in str(raised.value)
-    assert key not in str(raised.value)
-
-
-def test_an_expired_key_says_so(stripe: FakeStripe) -> None:
-    with pytest.raises(errors.AuthenticationError, match="Expired API Key provided") as raised:
-        client_of(stripe, stripe.expired_key()).v1.charges.list()
-    assert raised.value.error is not None
-    assert raised.value.error.code == "api_key_expired"
-
-
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [
-        (lambda stripe: stripe.publishable_key(), "publishable API key"),
-        (lambda stripe: stripe.allowlisted_key(), "does not allow requests from your IP address"),
-        (lambda stripe: stripe.restricted_key({"rak_customer_read"}), "'rak_charge_read'"),
-    ],
-)
-def test_keys_that_may_not_read_are_refused(
-    stripe: FakeStripe, key: Callable[[FakeStripe], str], message: str
-) -> None:
-    with pytest.raises(errors.PermissionError, match=message):
-        client_of(stripe, key(stripe)).v1.charges.list()
-
-
-def test_a_restricted_key_reads_what_it_may(stripe: FakeStripe) -> None:
-    key = stripe.restricted_key({stripe.permission_for("charges")})
-    assert client_of(stripe, key).v1.charges.list().data == []
-
-
-def test_an_account_that_is_not_connected_is_refused(client: StripeClient) -> None:
-    with pytest.raises(errors.PermissionError, match="does not have access") as raised:
-        client.v1.charges.list(options={"stripe_account": "acct_unknown"})
-    assert raised.value.error is not None
-    assert raised.value.error.code == "account_invalid"
 
 
 @pytest.mark.parametrize(
