@@ -24,12 +24,11 @@ from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.connection.check import AVAILABLE, ConnectionUnavailableError, reason
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import OutputError, output
-from tap_stripe_conn.sync import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_stripe_conn.sync import Outcome
+    from tap_stripe_conn.streams.outcome import Outcome
     from tap_stripe_conn.tap import TapStripeConn
 
 COMPLETE: Final = 0
@@ -229,7 +228,7 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
 def _summarize(outcomes: Sequence[Outcome]) -> int:
     """Say in the last line what could not be read; the exit code says it to machines."""
     left_out = [outcome for outcome in outcomes if not outcome.whole]
-    if outcomes and not any(outcome.status is Status.COMPLETE for outcome in outcomes):
+    if outcomes and not any(outcome.readable for outcome in outcomes):
         click.echo(
             f"The run failed: none of the {len(outcomes)} selected streams can be read; the first: "
             f"{outcomes[0].stream}, {outcomes[0].reason}",

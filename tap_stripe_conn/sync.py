@@ -6,8 +6,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk.exceptions import MappingError
@@ -16,14 +15,10 @@ from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
     CredentialsError,
-    MissingPermissionError,
-    NotEnabledError,
-    StripeError,
-    WrongModeError,
 )
 from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.streams.family import Failure, Family
-from tap_stripe_conn.streams.rows import UnexpectedObjectError
+from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,32 +34,6 @@ STATE_INTERVAL: Final = 5.0
 """Seconds between STATE messages while rows flow."""
 
 logger = logging.getLogger(__name__)
-
-
-class Status(Enum):
-    """How a stream ended."""
-
-    COMPLETE = "complete"
-    NOT_AVAILABLE = "not available"
-    """The account can't have it: a product that isn't enabled, or the other mode."""
-    NO_PERMISSION = "missing permission"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one stream ended."""
-
-    stream: str
-    status: Status
-    reason: str = ""
-    rows: int = 0
-    """Written."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything that the account has of the stream was read."""
-        return self.status in {Status.COMPLETE, Status.NOT_AVAILABLE}
 
 
 class Sync:
@@ -136,7 +105,7 @@ class Sync:
             for member in family.members:
                 with self._interrupts.held():
                     self._write_schema(member)
-                self._end(member, Status.COMPLETE)
+                self._end(Outcome(member.name, Status.COMPLETE))
         self._write_state()
 
     def _read(self, family: Family) -> None:
@@ -153,13 +122,12 @@ class Sync:
     def _end_all(self, family: Family, error: Exception) -> None:
         """End what is left of a family on an error of its top-level list."""
         for member in family.members:
-            self._end(member, *_ending(error, member, family.root, begun=family.answered))
+            self._end(trouble(error, member, family.root, begun=family.answered))
 
     def _take(self, result: Batch | Failure, counters: dict[str, MetricsCounter]) -> None:
         if isinstance(result, Failure):
             begun = result.stream.name in self._schema_written
-            ending = _ending(result.error, result.stream, result.stream, begun=begun)
-            self._end(result.stream, *ending)
+            self._end(trouble(result.error, result.stream, result.stream, begun=begun))
             return
         with self._interrupts.held():
             self._write_schema(result.stream)
@@ -180,38 +148,16 @@ class Sync:
             self._write()
         self._state_written = time.monotonic()
 
-    def _end(self, stream: StripeStream, status: Status, reason: str = "") -> None:
-        rows = self._rows[stream.name]
-        outcome = Outcome(stream.name, status, reason, rows)
-        self._outcomes[stream.name] = outcome
+    def _end(self, ended: Outcome) -> None:
+        outcome = replace(ended, rows=self._rows[ended.stream])
+        self._outcomes[outcome.stream] = outcome
+        name, rows, reason = outcome.stream, outcome.rows, outcome.reason
         done = f"{len(self._outcomes)} of {len(self._streams)}"
-        if status is Status.COMPLETE:
-            logger.info("Stream %s: %d rows (%s streams)", stream.name, rows, done)
-        elif status is Status.NOT_AVAILABLE:
-            logger.info("Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
+        if outcome.readable:
+            logger.info("Stream %s: %d rows (%s streams)", name, rows, done)
+        elif outcome.absent:
+            logger.info("Stream %s is skipped: %s (%s streams)", name, reason, done)
         elif rows:
-            logger.warning("Stream %s: %d rows, then %s (%s)", stream.name, rows, reason, done)
+            logger.warning("Stream %s: %d rows, then %s (%s)", name, rows, reason, done)
         else:
-            logger.warning("Stream %s is skipped: %s (%s streams)", stream.name, reason, done)
-
-
-def _ending(
-    error: Exception, stream: StripeStream, asked: StripeStream, *, begun: bool
-) -> tuple[Status, str]:
-    """How a stream ends on an error of the list that was asked: its own, or its parent's.
-
-    A list that the account doesn't have says so at the first request: once reading has begun, the
-    same words mean that the rest is missing.
-    """
-    through = "" if asked is stream else f" (through its parent {asked.name})"
-    if isinstance(error, NotEnabledError) and not begun:
-        return Status.NOT_AVAILABLE, f"this account doesn't have the product{through}: {error}"
-    if isinstance(error, WrongModeError) and not begun:
-        return Status.NOT_AVAILABLE, f"it is only there in the other mode{through}: {error}"
-    if isinstance(error, MissingPermissionError):
-        permission = error.permission or f"to read {asked.resource.path}"
-        return Status.NO_PERMISSION, f"missing permission {permission}{through}: {error}"
-    if isinstance(error, (ConnectionFailedError, StripeError, UnexpectedObjectError)):
-        return Status.FAILED, f"failed{through}: {error}"
-    logger.error("Unexpected error while reading %s", stream.name, exc_info=error)
-    return Status.FAILED, f"failed{through} by an error of the tap's own: {error!r}"
+            logger.warning("Stream %s is skipped: %s (%s streams)", name, reason, done)

@@ -31,9 +31,10 @@ from tap_stripe_conn.connection.check import check_connection
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.streams.bookmarks import Bookmark
+from tap_stripe_conn.streams.outcome import Outcome, Status
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
-from tap_stripe_conn.sync import Outcome, Status, Sync
+from tap_stripe_conn.sync import Sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

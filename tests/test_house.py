@@ -41,7 +41,7 @@ BELOW: dict[str, set[str]] = {
         "streams",
         "sync",
     },
-    "cli": {"api", "config", "connection", "interrupts", "messages", "sync"},
+    "cli": {"api", "config", "connection", "interrupts", "messages"},
     "__main__": {"tap"},
     "__init__": set(),
 }
@@ -51,7 +51,7 @@ BELOW_FOR_TYPES: dict[str, set[str]] = {
     **{room: set() for room in BELOW},
     "streams": {"tap"},
     "sync": {"tap"},
-    "cli": {"tap"},
+    "cli": {"streams", "tap"},
 }
 """What else it may name in annotations."""
 

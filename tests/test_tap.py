@@ -10,7 +10,7 @@ import pytest
 
 from tap_stripe_conn.api.errors import ConnectionFailedError
 from tap_stripe_conn.connection.check import ConnectionUnavailableError
-from tap_stripe_conn.sync import Status
+from tap_stripe_conn.streams.outcome import Status
 from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:

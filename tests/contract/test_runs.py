@@ -189,7 +189,7 @@ def test_an_unknown_stream_in_the_catalog_is_named(tap: TapCommand, stripe: Fake
     stripe.seed("charges", 1)
     run = tap(select=["charges", "chargez"])
     assert run.code == 3
-    assert "chargez, this version has no such stream" in run.last_line
+    assert "chargez, failed: this version has no such stream" in run.last_line
 
 
 @pytest.mark.parametrize(
