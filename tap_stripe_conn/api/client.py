@@ -61,6 +61,11 @@ class Authenticator(AuthBase):
     Either may raise `CredentialsError`.
     """
 
+    @property
+    def account(self) -> str | None:
+        """The account that the credentials name as their own, `acct_…`; None if they don't."""
+        return None
+
     def renew(self, refused: requests.PreparedRequest) -> bool:  # noqa: ARG002 - a key is all there is
         """Get new credentials for those that a request was refused with (401).
 
@@ -123,6 +128,7 @@ class StripeClient:
         *,
         endpoint: str | None = None,
         max_tries: int = MAX_TRIES,
+        timeout: float | None = None,
     ) -> Object:
         """The JSON object at `path`.
 
@@ -131,6 +137,7 @@ class StripeClient:
             params: Query parameters.
             endpoint: What Stripe counts requests by: the path with its braces, where it has some.
             max_tries: Requests to make at most; those that may succeed later are made again.
+            timeout: Seconds without a byte, after which there is no answer; None for 80.
 
         Raises:
             StripeError: Stripe's refusal, or its last answer when it kept failing.
@@ -147,34 +154,40 @@ class StripeClient:
             max_value=MAX_WAIT,
             logger=None,
         )
-        answer: Object = retrying(self._get_once)(path, params, endpoint or path)
+        answer: Object = retrying(self._get_once)(
+            path, params, endpoint or path, timeout or READ_TIMEOUT
+        )
         return answer
 
-    def reachable(self) -> bool:
-        """Whether Stripe answers anything at all, be it with an error."""
-        return any(self._answers(probe) for probe in PROBES)
+    def reachable(self, *, timeout: float | None = None) -> bool:
+        """Whether Stripe answers anything at all, be it with an error.
+
+        Args:
+            timeout: Seconds to wait for each of its answers; None for 80.
+        """
+        return any(self._answers(probe, timeout) for probe in PROBES)
 
     def now(self) -> int:
         """The time in whole Unix seconds by Stripe's clock, as its last answer told it."""
         return int(time.time() + self._ahead)
 
-    def _answers(self, path: str) -> bool:
+    def _answers(self, path: str, timeout: float | None) -> bool:
         try:
-            self.get(path, max_tries=2)
+            self.get(path, max_tries=2, timeout=timeout)
         except ConnectionFailedError:
             return False
         except StripeError:
             return True
         return True
 
-    def _get_once(self, path: str, params: Params | None, endpoint: str) -> Object:
+    def _get_once(self, path: str, params: Params | None, endpoint: str, timeout: float) -> Object:
         self._limiter.wait(endpoint)
-        response = self._send(path, params)
+        response = self._send(path, params, timeout)
         if response.status_code == requests.codes.unauthorized and self._auth.renew(
             response.request
         ):
             self._limiter.wait(endpoint)
-            response = self._send(path, params)
+            response = self._send(path, params, timeout)
         if not response.ok:
             raise self._refusal(response)
         if response.status_code != requests.codes.ok:
@@ -209,12 +222,12 @@ class StripeClient:
             headers = {name: said.replace(secret, HIDDEN) for name, said in headers.items()}
         return CaseInsensitiveDict(headers)
 
-    def _send(self, path: str, params: Params | None) -> requests.Response:
+    def _send(self, path: str, params: Params | None, timeout: float) -> requests.Response:
         request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
         try:
             response = self._session.send(
                 self._session.prepare_request(request),
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,
                 **self._settings,
             )

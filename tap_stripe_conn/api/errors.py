@@ -66,6 +66,11 @@ class StripeError(Exception):
         """Whether the same request may succeed later; `Stripe-Should-Retry` has the last word."""
         return bool(self.should_retry)
 
+    @property
+    def from_stripe(self) -> bool:
+        """Whether it bears Stripe's mark; something on the way may have answered instead."""
+        return bool(self.request_id or self.type)
+
 
 class AuthenticationError(StripeError):
     """401: the credentials are not, or no longer, accepted."""
@@ -91,6 +96,12 @@ class MissingPermissionError(StripeError):
     def permission(self) -> str | None:
         """The permission that would allow the request (`rak_charge_read`), where Stripe says."""
         found = re.search(r"\brak_\w+", self.message)
+        return found.group() if found else None
+
+    @property
+    def account(self) -> str | None:
+        """The account that it may not be read of (`acct_…`), where Stripe says."""
+        found = re.search(r"\bacct_\w+", self.message)
         return found.group() if found else None
 
 

@@ -157,6 +157,7 @@ class OAuth2Authenticator(Authenticator):
         return True
 
     @property
+    @override
     def account(self) -> str | None:
         """The account that the token stands for, once that is known."""
         return self._token.account if self._token else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tap_stripe_conn.api.client import PROBE
 from tap_stripe_conn.api.errors import (
     AccountError,
     AuthenticationError,
     ConnectionFailedError,
+    CredentialsError,
     IpNotAllowedError,
     MissingPermissionError,
     NotEnabledError,
@@ -19,9 +21,11 @@ from tap_stripe_conn.api.errors import (
     StripeError,
     UnreadableAnswerError,
 )
+from tap_stripe_conn.config import API_KEY, OAUTH2
 
 if TYPE_CHECKING:
-    from tap_stripe_conn.api.client import Params, StripeClient
+    from tap_stripe_conn.api.client import Object, Params, StripeClient
+    from tap_stripe_conn.config import AuthScheme
 
 SECOND_PROBE: Final = "/v1/customers"
 """Read, one row of it, where the first probe settles nothing."""
@@ -30,6 +34,9 @@ PAUSE: Final = 1.0
 """Seconds before the second probe, where Stripe stumbled over the first."""
 
 AVAILABLE: Final = "connection available"
+UNAVAILABLE: Final = "Connection unavailable"
+
+Failure: TypeAlias = "StripeError | ConnectionFailedError | CredentialsError"
 
 
 class ConnectionUnavailableError(Exception):
@@ -41,72 +48,107 @@ class ConnectionUnavailableError(Exception):
         Args:
             reason: One clause for people, without secrets.
         """
-        super().__init__(f"Connection unavailable: {reason}")
+        super().__init__(f"{UNAVAILABLE}: {reason}")
+        self.reason = reason
 
 
-def check_connection(client: StripeClient, *, account_id: str | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account that the credentials open, as far as they may read of it."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+NO_ACCOUNT: Final = Account()
+
+
+def check_connection(
+    client: StripeClient, *, account_id: str | None = None, scheme: AuthScheme = API_KEY
+) -> Account:
     """Prove the credentials with one read-only request, or two if the first settles nothing.
 
     Args:
         client: With the credentials to prove.
         account_id: The account that they are to open, for the message.
+        scheme: Of the credentials, for the message.
 
     Raises:
         ConnectionUnavailableError: Stripe refuses them, or can't be reached.
     """
-    failure = _probe(client, PROBE)
-    if isinstance(failure, ConnectionFailedError) or (failure and failure.retriable):
+    found = _probe(client, PROBE)
+    if isinstance(found, ConnectionFailedError) or (
+        isinstance(found, StripeError) and found.retriable
+    ):
         time.sleep(PAUSE)
-        failure = _probe(client, SECOND_PROBE, {"limit": 1})
-    elif isinstance(failure, (NotEnabledError, NotFoundError)):
-        failure = _probe(client, SECOND_PROBE, {"limit": 1})
-    if failure is not None:
-        raise ConnectionUnavailableError(reason(failure, account_id)) from failure
+        found = _probe(client, SECOND_PROBE, {"limit": 1})
+    elif isinstance(found, (NotEnabledError, NotFoundError)):
+        found = _probe(client, SECOND_PROBE, {"limit": 1})
+    if not isinstance(found, Account):
+        raise ConnectionUnavailableError(reason(found, account_id, scheme)) from found
+    return found
 
 
-def _probe(
-    client: StripeClient, path: str, params: Params | None = None
-) -> StripeError | ConnectionFailedError | None:
+def _probe(client: StripeClient, path: str, params: Params | None = None) -> Account | Failure:
     try:
         answer = client.get(path, params, max_tries=1)
     except MissingPermissionError as error:
-        # Stripe knows the key and the account: only this object is closed to it. A 403 with neither
-        # a request id nor an error object is not Stripe's, but of something on the way.
-        return None if error.request_id or error.type else error
-    except (StripeError, ConnectionFailedError) as error:
+        # Stripe knows the key and the account: only this object is closed to it.
+        return Account(error.account) if error.from_stripe else error
+    except (StripeError, ConnectionFailedError, CredentialsError) as error:
         return error
     if "object" not in answer:
         return UnreadableAnswerError("The answer is no object of Stripe's", http_status=200)
-    return None
+    return _account(answer) if answer["object"] == "account" else Account()
 
 
-def reason(error: StripeError | ConnectionFailedError, account_id: str | None = None) -> str:
+def _account(answer: Object) -> Account:
+    """What an account's object says of it (https://docs.stripe.com/api/accounts/object)."""
+    names = (
+        _text(answer, "business_profile", "name"),
+        _text(answer, "settings", "dashboard", "display_name"),
+    )
+    return Account(_text(answer, "id"), next(filter(None, names), None))
+
+
+def _text(value: Any, *names: str) -> str | None:  # noqa: ANN401 - JSON
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def reason(error: Failure, account_id: str | None = None, scheme: AuthScheme = API_KEY) -> str:
     """Why these credentials can't be used, as one clause with what to do about it."""
+    if isinstance(error, CredentialsError):
+        return str(error)
     if isinstance(error, ConnectionFailedError):
         return f"Stripe can't be reached: {error}"
     account = f"account {account_id}" if account_id else "the account"
+    key = "token" if scheme == OAUTH2 else "key"
     for error_class, sentence in _SENTENCES:
         if isinstance(error, error_class):
-            return sentence.format(account=account, said=_said(error))
-    return f"Stripe refused the request: {_said(error)}"
+            return sentence.format(account=account, key=key, said=_said(error, scheme))
+    return f"Stripe refused the request: {error}"
 
 
 _SENTENCES: Final[tuple[tuple[type[StripeError], str], ...]] = (
     (IpNotAllowedError, "the API key may not be used from this machine's IP address: {said}"),
     (AuthenticationError, "{said}"),
-    (AccountError, "{account} can't be reached with this key; check account_id: {said}"),
+    (AccountError, "{account} can't be reached with this {key}; check account_id: {said}"),
     (RateLimitError, "Stripe is refusing requests for being too many; try again later: {said}"),
     (ServerError, "Stripe is failing; try again later: {said}"),
     (UnreadableAnswerError, "api_base does not answer as Stripe does: {said}"),
 )
 
 
-def _said(error: StripeError) -> str:
+def _said(error: StripeError, scheme: AuthScheme) -> str:
     """Stripe's own words, but for a rejected key, of which they quote a part."""
     if not isinstance(error, AuthenticationError) or isinstance(error, IpNotAllowedError):
         return str(error)
     sentence = "Stripe rejected the API key; check live_api_key"
-    if error.expired:
+    if scheme == OAUTH2:
+        sentence = "Stripe rejected the access token; authorize the connection again"
+    elif error.expired:
         sentence = "the API key has expired or was rolled; enter the new one"
     elif error.code == "secret_key_required":
         sentence = "the API key is a publishable one, which can't read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ def children_of(
         StripeError: As `StripeClient.get`, but for a parent that is gone or closed, which has none.
     """
     parent = child.resource.parent
-    if parent is None or any(parent_row.get(name) != value for name, value in parent.where.items()):
+    if parent is None or not may_have_children(parent_row, parent):
         return
     embedded = _embedded(parent_row, parent)
     if embedded is None:
@@ -41,10 +42,42 @@ def children_of(
     if embedded.get("has_more") is False and _holds_objects(embedded.get("data")):
         yield embedded["data"]
         return
-    listing = _listing(parent_row, parent, child)
-    if listing is None:
-        return
-    yield from _listed(listing, parent_row, child, client)
+    yield from _listed(listing_of(parent_row, parent, child), parent_row, child, client)
+
+
+def may_have_children(parent_row: Object, parent: Parent) -> bool:
+    """Whether a parent's row is of those that children hang off, and says what leads to them."""
+    return all(parent_row.get(name) == value for name, value in parent.where.items()) and all(
+        parent_row.get(source) is not None for source in parent.params.values()
+    )
+
+
+def tells_of_none(error: Exception, child: StripeStream) -> bool:
+    """Whether an error of one parent's list says that this parent has no children.
+
+    It is gone, or a connected account that was let go: the others are still there.
+    """
+    if isinstance(error, AccountError):
+        return child.root.name == "accounts"
+    return isinstance(error, NotFoundError)
+
+
+def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listing:
+    """The child's list of one parent that may have children.
+
+    Raises:
+        InvalidRequestError: The parent's id would lead elsewhere.
+    """
+    path = child.resource.path
+    params = {name: str(parent_row[source]) for name, source in parent.params.items()}
+    if parent.location == "path":
+        if parent_row["id"] in {".", ".."}:  # would name another path
+            msg = f"{child.name} of a parent with the id {parent_row['id']!r} can't be asked for"
+            raise InvalidRequestError(msg, http_status=400)
+        path = path.replace(f"{{{parent.param}}}", quote(parent_row["id"], safe=""))
+    else:
+        params[parent.param] = parent_row["id"]
+    return child.listing(path, params)
 
 
 def _listed(
@@ -56,15 +89,11 @@ def _listed(
             for page in pages(client, listing.walk(span)):
                 begun = True
                 yield page
-    except NotFoundError as error:
-        if begun:
+    except (AccountError, NotFoundError) as error:
+        if begun or not tells_of_none(error, child):
             raise
-        child.logger.info("No %s of %s: %s", child.name, parent_row["id"], error)
-    except AccountError as error:
-        # A connected account's, which was let go meanwhile: the others are still there.
-        if begun or child.root.name != "accounts":
-            raise
-        child.logger.warning("No %s of %s: %s", child.name, parent_row["id"], error)
+        level = logging.WARNING if isinstance(error, AccountError) else logging.INFO
+        child.logger.log(level, "No %s of %s: %s", child.name, parent_row["id"], error)
 
 
 def _embedded(parent_row: Object, parent: Parent) -> Object | None:
@@ -97,20 +126,3 @@ def _without(row: Object, names: Sequence[str]) -> Object:
     if not rest:
         return {key: value for key, value in row.items() if key != name}
     return {**row, name: _without(inner, rest)} if isinstance(inner, dict) else row
-
-
-def _listing(parent_row: Object, parent: Parent, child: StripeStream) -> Listing | None:
-    """The child's list of this parent; None if the parent lacks what must be said to get it."""
-    path, params = child.resource.path, {}
-    for name, source in parent.params.items():
-        if parent_row.get(source) is None:
-            return None
-        params[name] = str(parent_row[source])
-    if parent.location == "path":
-        if parent_row["id"] in {".", ".."}:  # would name another path
-            msg = f"{child.name} of a parent with the id {parent_row['id']!r} can't be asked for"
-            raise InvalidRequestError(msg, http_status=400)
-        path = path.replace(f"{{{parent.param}}}", quote(parent_row["id"], safe=""))
-    else:
-        params[parent.param] = parent_row["id"]
-    return child.listing(path, params)

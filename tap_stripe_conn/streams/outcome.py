@@ -45,6 +45,8 @@ _READABLE: Final = frozenset({Status.COMPLETE, Status.OK, Status.EMPTY})
 _ABSENT: Final = frozenset({Status.NOT_ENABLED, Status.WRONG_MODE})
 
 _PHRASES: Final[Mapping[Status, str]] = {
+    Status.OK: "without expanded fields",
+    Status.EMPTY: "without expanded fields",
     Status.NO_PERMISSION: "missing permission",
     Status.NOT_ENABLED: "this account doesn't have the product",
     Status.WRONG_MODE: "it is only there in the other mode",
@@ -59,7 +61,8 @@ class Outcome:
     stream: str
     status: Status
     said: str = ""
-    """What Stripe or the network said, where there was trouble."""
+    """What Stripe or the network said, where there was trouble; of a readable stream, why some
+    fields of its rows don't come."""
 
     permission: str | None = None
     """The one that is missing (`rak_charge_read`), where Stripe names it."""
@@ -93,7 +96,7 @@ class Outcome:
     @property
     def reason(self) -> str:
         """What was in the way, as one clause for people; empty if nothing was."""
-        if self.readable:
+        if not self.said:
             return ""
         words = [_PHRASES[self.status]]
         if self.permission:
@@ -122,7 +125,7 @@ def trouble(
         status = Status.NOT_ENABLED
     elif isinstance(error, WrongModeError) and not begun:
         status = Status.WRONG_MODE
-    elif isinstance(error, MissingPermissionError):
+    elif isinstance(error, MissingPermissionError) and error.from_stripe:
         status, permission = Status.NO_PERMISSION, error.permission
     else:
         status = Status.FAILED

@@ -100,11 +100,9 @@ class StripeStream(Stream):
             UnexpectedObjectError: An object is of another kind.
         """
         parent = self.resource.parent
-        own_key = self.resource.primary_key[-1]
         rows = []
         for source in objects:
-            if source.get("object") not in self.resource.objects or source.get(own_key) is None:
-                raise UnexpectedObjectError(self._unexpected(source))
+            self.recognize(source)
             if not self._is_wanted(source):
                 continue
             row = self.shaper(source)
@@ -112,6 +110,16 @@ class StripeStream(Stream):
                 row[parent.column] = parent_id
             rows.append(row)
         return rows
+
+    def recognize(self, source: Object) -> None:
+        """See that an object may be a row of the stream.
+
+        Raises:
+            UnexpectedObjectError: It is of another kind.
+        """
+        own_key = self.resource.primary_key[-1]
+        if source.get("object") not in self.resource.objects or source.get(own_key) is None:
+            raise UnexpectedObjectError(self._unexpected(source))
 
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: all rows but those within `spans` have been written."""
