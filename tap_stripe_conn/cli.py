@@ -1,11 +1,11 @@
 """The command line: options, exit codes, and every error as one line for people.
 
-Exit codes: 0 complete, 1 connection unavailable or run failed, 2 bad configuration or usage, 3 ran,
-but a selected stream could not be read whole, 130 and 143 interrupted.
+Exit codes are those of `exit_codes`; an interrupted command ends with 130 or 143.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -19,25 +19,34 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_stripe_conn.api.errors import ConnectionFailedError, StripeError
+from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, StripeError
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.connection.check import AVAILABLE, ConnectionUnavailableError, reason
+from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
+from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, NOT_WHOLE
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import OutputError, output
+from tap_stripe_conn.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tap_stripe_conn.streams.outcome import Outcome
     from tap_stripe_conn.tap import TapStripeConn
 
-COMPLETE: Final = 0
-FAILED: Final = 1
-BAD_CONFIG: Final = 2
-NOT_WHOLE: Final = 3
-
-_CONFIGURED: Final = "tap_stripe_conn.configured"
+_NO_TEST: Final = "disabled"
 _TESTS: Final = ("all", "connection", "schema")
+
+_HELP: Final[Mapping[str, str]] = {
+    "about_format": "Form of --about; with --test, json for a document instead of a table.",
+    "discover": (
+        "Write a catalog: of what the connection can read, or without --config of all streams."
+    ),
+    "test": (
+        "Test the connection, and whether each selected stream can be read. --test=connection "
+        "tests the credentials alone; --test=schema writes the SCHEMA messages of all streams "
+        "without a request."
+    ),
+}
 
 
 def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerCommand:
@@ -50,15 +59,14 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
     # It tells of every variable that it reads.
     logging.getLogger("singer_sdk.configuration").setLevel(logging.WARNING)
     options = {param.name: param for param in base.params}
-    options["config"].callback = partial(_read_config, tap_class)
-    options["discover"].callback = partial(_discover, tap_class)
-    test = options["test"]
-    test.callback = partial(_test, tap_class)
-    if isinstance(test, click.Option):
-        test.help = (
-            "Test the connection and say whether it is available. --test=schema writes the SCHEMA "
-            "messages of all streams without a request."
-        )
+    # The SDK discovers and tests while it parses, before it knows the options that follow.
+    for name, callback in (("config", None), ("discover", None), ("test", _check_test)):
+        options[name].callback = callback
+        options[name].expose_value = True
+    for name, text in _HELP.items():
+        option = options[name]
+        if isinstance(option, click.Option):
+            option.help = text
     return StripeCommand(
         name=base.name,
         callback=partial(_invoke, tap_class),
@@ -105,6 +113,7 @@ EXPECTED: Final = (
     ConfigValidationError,
     ConnectionFailedError,
     ConnectionUnavailableError,
+    CredentialsError,
     MappingError,
     OutputError,
     StripeError,
@@ -122,7 +131,7 @@ def _verdict(error: Exception) -> tuple[Sequence[str], int]:
         return [f"Setting 'stream_maps' can't be used: {error}"], BAD_CONFIG
     if isinstance(error, ConnectionUnavailableError):
         return [str(error)], FAILED
-    if isinstance(error, (StripeError, ConnectionFailedError)):
+    if isinstance(error, (StripeError, ConnectionFailedError, CredentialsError)):
         why = reason(error)
     elif isinstance(error, OutputError):
         why = str(error)
@@ -137,15 +146,136 @@ def _fail(*lines: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _read_config(
+def _check_test(context: click.Context, param: click.Parameter, value: str) -> str:
+    if value not in {_NO_TEST, *_TESTS}:
+        msg = f"{value!r} is none of {', '.join(_TESTS)}."
+        raise click.BadParameter(msg, context, param)
+    return value
+
+
+def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     tap_class: type[TapStripeConn],
-    context: click.Context,
-    _param: click.Parameter,
-    value: tuple[str, ...],
-) -> _ConfigInput:
-    context.meta[_CONFIGURED] = bool(value)
+    *,
+    about: bool,
+    about_format: str | None,
+    config: tuple[str, ...],
+    discover: bool,
+    test: str,
+    state: IO[str] | None,
+    catalog: IO[str] | None,
+) -> int:
+    if about:
+        tap_class.print_about(about_format)
+        return COMPLETE
+    if discover and test != _NO_TEST:
+        msg = "--discover and --test exclude each other."
+        raise click.UsageError(msg)
+    if test != _NO_TEST and about_format == "markdown":
+        msg = "--format=markdown goes with --about."
+        raise click.UsageError(msg)
+    if discover:
+        return _discover(tap_class, config)
+    configured = partial(_configured, tap_class, config, state, catalog)
+    if test == "schema":
+        configured().write_schemas()
+        return COMPLETE
+    if test != _NO_TEST:
+        return _test(configured, streams=test == "all", as_json=about_format == "json")
+    tap = configured()
+    tap.check_connection()
+    return _summarize(tap.sync())
+
+
+def _configured(
+    tap_class: type[TapStripeConn],
+    config: tuple[str, ...],
+    state: IO[str] | None,
+    catalog: IO[str] | None,
+) -> TapStripeConn:
+    given = _read_config(tap_class, config)
+    return tap_class(
+        config=given.config,
+        parse_env_config=given.parse_env,
+        catalog=None if catalog is None else _catalog(catalog),
+        state=None if state is None else _state(state),
+    )
+
+
+def _summarize(outcomes: Sequence[Outcome]) -> int:
+    """Say in the last line what could not be read; the exit code says it to machines."""
+    left_out = [outcome for outcome in outcomes if not outcome.whole]
+    if outcomes and not any(outcome.readable for outcome in outcomes):
+        click.echo(
+            f"The run failed: none of the {len(outcomes)} selected streams can be read; the first: "
+            f"{outcomes[0].stream}, {outcomes[0].reason}",
+            err=True,
+        )
+        return FAILED
+    if left_out:
+        named = "; ".join(f"{outcome.stream}, {outcome.reason}" for outcome in left_out)
+        click.echo(
+            f"{len(left_out)} of {len(outcomes)} selected streams could not be read whole: {named}",
+            err=True,
+        )
+        return NOT_WHOLE
+    return COMPLETE
+
+
+def _discover(tap_class: type[TapStripeConn], config: tuple[str, ...]) -> int:
+    given = _read_config(tap_class, config)
+    tap = tap_class(
+        config=given.config,
+        parse_env_config=given.parse_env,
+        validate_config=bool(config),
+        setup_mapper=False,
+    )
+    if config:
+        tap.check_connection()
+        tap.leave_out_closed()
+    with output():
+        tap.run_discovery()
+    return COMPLETE
+
+
+def _test(configured: Callable[[], TapStripeConn], *, streams: bool, as_json: bool) -> int:
+    show = partial(_show, as_json=as_json, whole=streams)
+    try:
+        tap = configured()
+    except (ConfigError, ConfigValidationError, MappingError) as error:
+        problems, _ = _verdict(error)
+        show(Report(connection=None, refusal="; ".join(problems)))
+        raise
+    try:
+        report = tap.examine() if streams else tap.report(tap.check_connection())
+    except ConnectionUnavailableError as error:
+        show(tap.report(refusal=error.reason))
+        raise
+    except ConfigError as error:
+        show(Report(connection=None, refusal=str(error)))
+        raise
+    show(report)
+    if report.complaint is not None:
+        click.echo(report.complaint, err=True)
+    return report.exit_code
+
+
+def _show(report: Report, *, as_json: bool, whole: bool) -> None:
+    if as_json:
+        lines = [json.dumps(report.document(), indent=2)]
+    elif report.connection is None:
+        return
+    else:
+        lines = report.lines() if whole else [report.verdict]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An account's name may have letters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with output():
+        click.echo("\n".join(lines))
+
+
+def _read_config(tap_class: type[TapStripeConn], config: tuple[str, ...]) -> _ConfigInput:
     given = _ConfigInput()
-    for path in value:
+    for path in config:
         if path == "ENV":
             given.parse_env = True
             try:
@@ -200,100 +330,3 @@ def _state(file: IO[str]) -> dict[str, Any]:
     value = document.get("value")
     # A whole STATE message does as well as what is in it.
     return value if document.get("type") == "STATE" and isinstance(value, dict) else document
-
-
-def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
-    tap_class: type[TapStripeConn],
-    *,
-    about: bool = False,
-    about_format: str | None = None,
-    config: _ConfigInput | None = None,
-    state: IO[str] | None = None,
-    catalog: IO[str] | None = None,
-) -> int:
-    if about:
-        tap_class.print_about(about_format)
-        return COMPLETE
-    given = config or _ConfigInput()
-    tap = tap_class(
-        config=given.config,
-        parse_env_config=given.parse_env,
-        catalog=None if catalog is None else _catalog(catalog),
-        state=None if state is None else _state(state),
-    )
-    tap.check_connection()
-    return _summarize(tap.sync())
-
-
-def _summarize(outcomes: Sequence[Outcome]) -> int:
-    """Say in the last line what could not be read; the exit code says it to machines."""
-    left_out = [outcome for outcome in outcomes if not outcome.whole]
-    if outcomes and not any(outcome.readable for outcome in outcomes):
-        click.echo(
-            f"The run failed: none of the {len(outcomes)} selected streams can be read; the first: "
-            f"{outcomes[0].stream}, {outcomes[0].reason}",
-            err=True,
-        )
-        return FAILED
-    if left_out:
-        named = "; ".join(f"{outcome.stream}, {outcome.reason}" for outcome in left_out)
-        click.echo(
-            f"{len(left_out)} of {len(outcomes)} selected streams could not be read whole: {named}",
-            err=True,
-        )
-        return NOT_WHOLE
-    return COMPLETE
-
-
-def _discover(
-    tap_class: type[TapStripeConn],
-    context: click.Context,
-    _param: click.Parameter,
-    value: bool,  # noqa: FBT001 - click passes it so
-) -> None:
-    if not value:
-        return
-    given: _ConfigInput = context.params.get("config") or _ConfigInput()
-    configured = context.meta.get(_CONFIGURED, False)
-    tap = tap_class(
-        config=given.config,
-        parse_env_config=given.parse_env,
-        validate_config=configured,
-        setup_mapper=False,
-    )
-    if configured:
-        tap.check_connection()
-    with output():
-        tap.run_discovery()
-    context.exit()
-
-
-def _test(
-    tap_class: type[TapStripeConn],
-    context: click.Context,
-    param: click.Parameter,
-    value: str,
-) -> None:
-    if value == "disabled":
-        return
-    if value not in _TESTS:
-        msg = f"{value!r} is none of {', '.join(_TESTS)}."
-        raise click.BadParameter(msg, context, param)
-    given: _ConfigInput = context.params.get("config") or _ConfigInput()
-    tap = tap_class(config=given.config, parse_env_config=given.parse_env)
-    if value == "schema":
-        tap.write_schemas()
-    else:
-        _test_connection(tap)
-    context.exit()
-
-
-def _test_connection(tap: TapStripeConn) -> None:
-    try:
-        tap.check_connection()
-    except ConnectionUnavailableError as error:
-        with output():
-            click.echo(str(error))
-        raise
-    with output():
-        click.echo(AVAILABLE)

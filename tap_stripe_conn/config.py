@@ -178,6 +178,16 @@ _PROPERTIES: Final = th.PropertiesList(
         title="Requests per second and endpoint",
         description="The rate to keep to for each endpoint. Unset: 25.",
     ),
+    th.Property(
+        "discover_all",
+        th.BooleanType,
+        default=False,
+        title="Discover all",
+        description=(
+            "Whether `--discover` lists every stream; by default it leaves out those that these "
+            "credentials can't read."
+        ),
+    ),
 )
 
 
@@ -232,6 +242,7 @@ class Settings:
     connect_base: str
     requests_per_second: float | None
     endpoint_requests_per_second: float | None
+    discover_all: bool
 
     @property
     def test_mode(self) -> bool:
@@ -277,6 +288,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         connect_base=checked.base("connect_base"),
         requests_per_second=checked.rate("requests_per_second"),
         endpoint_requests_per_second=checked.rate("endpoint_requests_per_second"),
+        discover_all=config["discover_all"],
     )
     checked.order()
     if checked.problems:

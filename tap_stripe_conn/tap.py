@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -17,6 +18,11 @@ from typing_extensions import override
 
 from tap_stripe_conn import cli
 from tap_stripe_conn.api.client import StripeClient
+from tap_stripe_conn.api.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    CredentialsError,
+)
 from tap_stripe_conn.api.limits import ENDPOINT_RATE, LIVE_RATE, TEST_RATE, Limiter
 from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.catalogue.resources import load_catalogue
@@ -27,9 +33,18 @@ from tap_stripe_conn.config import (
     unknown_settings,
 )
 from tap_stripe_conn.connection.auth import authenticator_for
-from tap_stripe_conn.connection.check import check_connection
+from tap_stripe_conn.connection.check import (
+    NO_ACCOUNT,
+    Account,
+    ConnectionUnavailableError,
+    check_connection,
+    reason,
+)
+from tap_stripe_conn.doctor import examine
+from tap_stripe_conn.exit_codes import COMPLETE
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
+from tap_stripe_conn.report import Connection, Report, by_cause
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
 from tap_stripe_conn.streams.source import Source
@@ -43,6 +58,7 @@ if TYPE_CHECKING:
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
+    from tap_stripe_conn.api.client import Authenticator
     from tap_stripe_conn.catalogue.resources import Catalogue
     from tap_stripe_conn.config import Settings
 
@@ -88,31 +104,86 @@ class TapStripeConn(Tap):
         """What Stripe offers."""
         return load_catalogue()
 
+    @property
+    def user_agent(self) -> str:
+        """What the tap calls itself."""
+        return f"{self.name}/{self.plugin_version}"
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """The credentials."""
+        return authenticator_for(self.settings, user_agent=self.user_agent)
+
     @cached_property
     def client(self) -> StripeClient:
         """The one session with Stripe."""
         settings = self.settings
-        user_agent = f"{self.name}/{self.plugin_version}"
         return StripeClient(
             base=settings.api_base,
-            auth=authenticator_for(settings, user_agent=user_agent),
+            auth=self.authenticator,
             limiter=Limiter(
                 rate=settings.requests_per_second
                 or (TEST_RATE if settings.test_mode else LIVE_RATE),
                 endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
             ),
             api_version=self.catalogue.api_version,
-            user_agent=user_agent,
+            user_agent=self.user_agent,
             secrets=[settings.live_api_key],
         )
 
-    def check_connection(self) -> None:
+    def check_connection(self) -> Account:
         """Prove the credentials.
+
+        Returns:
+            The account that they open, as far as they may read of it.
 
         Raises:
             ConnectionUnavailableError: They can't be used.
         """
-        check_connection(self.client, account_id=self.settings.account_id)
+        settings = self.settings
+        account = check_connection(
+            self.client, account_id=settings.account_id, scheme=settings.auth_scheme
+        )
+        if account.id is None and settings.account_id is None:
+            return replace(account, id=self.authenticator.account)
+        return account
+
+    def examine(self) -> Report:
+        """Test the connection: the credentials, then what they can read of the selected streams.
+
+        Raises:
+            ConfigError: No stream is selected.
+            ConnectionUnavailableError: The credentials can't be used, or no longer.
+        """
+        streams = self._selected()
+        account = self.check_connection()
+        outcomes = self._examined(streams) + self._unknown()
+        outcomes.sort(key=lambda outcome: outcome.stream)
+        return self.report(account, outcomes=outcomes)
+
+    def report(
+        self,
+        account: Account = NO_ACCOUNT,
+        *,
+        outcomes: Sequence[Outcome] = (),
+        refusal: str | None = None,
+    ) -> Report:
+        """What a test of this connection found.
+
+        Args:
+            account: Which the credentials open.
+            outcomes: Of the streams that were examined.
+            refusal: Why the connection can't be used at all.
+        """
+        connection = Connection.of(self.settings, account, self.catalogue.api_version)
+        return Report(connection=connection, outcomes=outcomes, refusal=refusal)
+
+    def _examined(self, streams: Sequence[StripeStream]) -> list[Outcome]:
+        try:
+            return examine(streams, self.client)
+        except (AuthenticationError, ConnectionFailedError, CredentialsError) as error:
+            why = reason(error, self.settings.account_id, self.settings.auth_scheme)
+            raise ConnectionUnavailableError(why) from error
 
     @cached_property
     def source(self) -> Source:
@@ -135,6 +206,30 @@ class TapStripeConn(Tap):
         """All streams, by name."""
         return cast("dict[str, StripeStream]", self.streams)
 
+    def leave_out_closed(self) -> None:
+        """Forget the streams that these credentials can never read, and say which and why.
+
+        In doubt a stream is kept; with the setting `discover_all` each is, and none is asked for.
+
+        Raises:
+            ConnectionUnavailableError: They can't read any, or the connection is lost.
+        """
+        if self.settings.discover_all:
+            return
+        outcomes = self._examined(list(self.stripe_streams.values()))
+        left_out = [outcome for outcome in outcomes if outcome.closed]
+        if len(left_out) == len(outcomes):
+            raise ConnectionUnavailableError(self.report(outcomes=outcomes).reason or "")
+        for outcome in left_out:
+            del self.streams[outcome.stream]
+        for why, names in by_cause(left_out).items():
+            self.logger.warning("Left out of the catalog, %s: %s", why, ", ".join(names))
+        for outcome in outcomes:
+            if outcome.status is Status.FAILED:
+                self.logger.warning(
+                    "Stream %s is kept in doubt: %s", outcome.stream, outcome.reason
+                )
+
     def sync(self) -> list[Outcome]:
         """Read the selected streams and write what they say.
 
@@ -142,14 +237,13 @@ class TapStripeConn(Tap):
             ConfigError: No stream is selected.
             ConnectionFailedError: Stripe can't be reached any more.
             AuthenticationError: The credentials were withdrawn meanwhile.
+            CredentialsError: No access token can be had any more.
             OutputError: The messages can't be written any more.
         """
-        for name in self._unknown_selected():
-            self.logger.warning("Stream %s is skipped: this version has no such stream", name)
-        streams = [stream for stream in self.stripe_streams.values() if stream.selected]
-        if not streams and not self._unknown_selected():
-            msg = "The catalog selects no stream"
-            raise ConfigError(msg)
+        streams = self._selected()
+        unknown = self._unknown()
+        for outcome in unknown:
+            self.logger.warning("Stream %s is skipped: %s", outcome.stream, outcome.reason)
         self.logger.info(
             "Connection %s: reading %d streams of Stripe's API %s",
             self.settings.connection_name,
@@ -171,14 +265,19 @@ class TapStripeConn(Tap):
             len(streams),
             self.client.requests_made,
         )
-        return outcomes + [
-            Outcome(name, Status.FAILED, "this version has no such stream")
-            for name in self._unknown_selected()
-        ]
+        return outcomes + unknown
 
-    def _unknown_selected(self) -> list[str]:
+    def _selected(self) -> list[StripeStream]:
+        streams = [stream for stream in self.stripe_streams.values() if stream.selected]
+        if not streams and not self._unknown():
+            msg = "The catalog selects no stream"
+            raise ConfigError(msg)
+        return streams
+
+    def _unknown(self) -> list[Outcome]:
+        """What becomes of selected streams that this version does not know."""
         return [
-            name
+            Outcome(name, Status.FAILED, "this version has no such stream")
             for name, entry in (self.input_catalog or Catalog()).items()
             if name not in self.streams and entry.metadata.root.selected
         ]
@@ -194,6 +293,18 @@ class TapStripeConn(Tap):
         """
         self.check_connection()
         self.sync()
+
+    @override  # type: ignore[misc] # final for type checkers; the SDK's writes before it proves
+    def run_connection_test(self) -> bool:
+        """Examine the connection as `--test` does, and write nothing.
+
+        Returns:
+            Whether all of it is well.
+
+        Raises:
+            ConnectionUnavailableError: The credentials can't be used.
+        """
+        return self.examine().exit_code == COMPLETE
 
     @override
     def setup_mapper(self) -> None:

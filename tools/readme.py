@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def settings_table() -> str:
 
 def _row(name: str, definition: dict[str, Any]) -> str:
     default = definition.get("default")
-    shown = "" if default is None else f"`{default}`"
+    shown = "" if default is None else f"`{json.dumps(default)}`".replace('"', "")
     notes = "Secret. " if definition.get("secret") else ""
     description = " ".join(definition.get("description", "").split())
     return f"| `{name}` | {shown} | {notes}{description} |"

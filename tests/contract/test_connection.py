@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("option", ["--test", "--test=connection", "--test=all"])
 def test_a_good_key_reads_connection_available(tap: TapCommand, option: str) -> None:
     run = tap(option)
-    assert (run.code, run.stdout, run.stderr) == (0, "connection available\n", "")
-
-
-def test_a_restricted_key_without_any_permission_is_a_good_key(
-    tap: TapCommand, stripe: FakeStripe
-) -> None:
-    run = tap("--test", live_api_key=stripe.restricted_key(set()))
-    assert (run.code, run.stdout) == (0, "connection available\n")
-    assert len(stripe.requests) == 1
+    assert (run.code, run.stdout.splitlines()[-1]) == (0, "connection available")
+    assert run.stderr == ""
 
 
 def _closed_port() -> str:
@@ -88,7 +81,7 @@ def test_a_single_hiccup_of_stripes_does_not_fail_the_test(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
     stripe.fault("*", status=500)
-    assert tap("--test").code == 0
+    assert tap("--test=connection").code == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--discover"]])
@@ -204,7 +197,7 @@ def test_settings_come_from_the_environment_too(tap: TapCommand, stripe: FakeStr
         "TAP_STRIPE_CONN_LIVE_API_KEY": stripe.secret_key,
         "TAP_STRIPE_CONN_API_BASE": stripe.url,
     }
-    run = tap.run("--config=ENV", "--test", env=env)
+    run = tap.run("--config=ENV", "--test=connection", env=env)
     assert (run.code, run.stdout) == (0, "connection available\n")
 
 

@@ -95,6 +95,7 @@ def shop(python: Path, log: Path, *, since: date, until: date) -> Iterator[Sourc
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environ |= {KEY: address["key"], f"{PREFIX}API_BASE": address["url"]}
         environ[f"{PREFIX}END_DATE"] = str(until)
+        environ[f"{PREFIX}DISCOVER_ALL"] = "true"  # it is known what the shop has
         environ |= {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
         yield Source("shop", "the shop", environ, SHOP_STREAMS)
     finally:
