@@ -25,7 +25,7 @@ from tap_stripe_conn.api.errors import (
 )
 from tap_stripe_conn.config import OAUTH2
 from tap_stripe_conn.connection.token_store import TokenStore, token_path
-from tap_stripe_conn.connection.tokens import GrantRefusedError, Token, token_endpoint
+from tap_stripe_conn.connection.tokens import SPENT, GrantRefusedError, Token, token_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,17 +187,25 @@ class OAuth2Authenticator(Authenticator):
             return kept  # by another run, while this one waited for it
         newest = kept.refresh_token if kept else self._refresh_token
         # Whether there is a place for what comes back is found out while nothing can be lost.
-        self._store.write(kept or Token(access_token="", refresh_token=newest, use_until=0.0))
+        self._store.write(kept or Token(access_token="", refresh_token=newest, use_until=SPENT))
         try:
-            return self._exchanged(newest)
+            return self._fresh(newest)
         except GrantRefusedError:
             # The newest comes first, for it may be the only one alive. The configured one, which it
             # replaced, can't be harmed by being refused; of Stripe Connect it may still be good.
             if newest == self._refresh_token:
                 raise
             with suppress(GrantRefusedError):
-                return self._exchanged(self._refresh_token)
+                return self._fresh(self._refresh_token)
             raise
+
+    def _fresh(self, refresh_token: str) -> Token:
+        """The token at the end of the answers that Stripe only repeats."""
+        token = self._exchanged(refresh_token)
+        while token.use_until == SPENT and token.refresh_token != refresh_token:
+            refresh_token = token.refresh_token
+            token = self._exchanged(refresh_token)
+        return token
 
     def _exchanged(self, refresh_token: str) -> Token:
         """The token that Stripe gives for a refresh token, kept.

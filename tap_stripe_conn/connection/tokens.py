@@ -42,6 +42,9 @@ LIFETIME: Final[Mapping[str, float | None]] = {CONNECT: None, APPS: 3600.0}
 EARLY: Final = 300.0
 """Seconds before its end that an access token is given up, or a tenth of a shorter life."""
 
+SPENT: Final = 0.0
+"""`use_until` of an access token that may have ended long ago: of an answer that is repeated."""
+
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds without a byte of the answer."""
 
@@ -232,11 +235,14 @@ class TokenEndpoint:
         lifetime = answer.get("expires_in")
         if not isinstance(lifetime, (int, float)) or lifetime <= 0:
             lifetime = LIFETIME[self.provider]
+        use_until = lifetime and asked_at + lifetime - min(EARLY, lifetime / 10)
+        if "Idempotent-Replayed" in response.headers:
+            use_until = SPENT
         livemode = answer.get("livemode")
         return Token(
             access_token=access_token,
             refresh_token=refresh_token,
-            use_until=lifetime and asked_at + lifetime - min(EARLY, lifetime / 10),
+            use_until=use_until,
             account=_text(answer, "stripe_user_id"),
             livemode=livemode if isinstance(livemode, bool) else None,
         )
