@@ -20,11 +20,12 @@ from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, StripeError
-from tap_stripe_conn.config import ConfigError
+from tap_stripe_conn.config import SECRETS, ConfigError, secrets_of
 from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
 from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, NOT_WHOLE
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import OutputError, output
+from tap_stripe_conn.redaction import conceal, protect_logs, protect_stderr, redacted
 from tap_stripe_conn.report import Report
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class StripeCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run and exit."""
+        protect_logs()
+        protect_stderr()
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.ClickException as error:
@@ -270,7 +273,7 @@ def _show(report: Report, *, as_json: bool, whole: bool) -> None:
         # An account's name may have letters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     with output():
-        click.echo("\n".join(lines))
+        click.echo(redacted("\n".join(lines)))
 
 
 def _read_config(tap_class: type[TapStripeConn], config: tuple[str, ...]) -> _ConfigInput:
@@ -278,17 +281,23 @@ def _read_config(tap_class: type[TapStripeConn], config: tuple[str, ...]) -> _Co
     for path in config:
         if path == "ENV":
             given.parse_env = True
+            prefix = tap_class._env_var_prefix  # noqa: SLF001 - how the SDK names variables
             try:
                 _ = tap_class._env_var_config  # noqa: SLF001 - what the SDK reads a moment later
             except ValueError as error:
-                msg = f"A variable {tap_class._env_var_prefix}… can't be read: {error}"  # noqa: SLF001
+                conceal(*(os.environ.get(prefix + name.upper()) for name in SECRETS))
+                msg = f"A variable {prefix}… can't be read: {error}"
                 raise ConfigError(msg) from None
         else:
             given.config |= _read_json("Config file", path)
+            conceal(*secrets_of(given.config))
     return given
 
 
 def _read_json(what: str, path: str) -> dict[str, Any]:
+    if path.lstrip().startswith("{"):
+        msg = f"{what}: its path is wanted, not what is in it"
+        raise ConfigError(msg)
     try:
         with click.open_file(path, encoding="utf-8") as file:
             return _object(f"{what} {path}", file)

@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 from singer_sdk import typing as th
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
 
+from tap_stripe_conn.redaction import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -214,9 +216,9 @@ class ConfigError(Exception):
     """The settings, the catalog or the state can't be used; each of `problems` is one line."""
 
     def __init__(self, *problems: str) -> None:
-        """Keep every problem, so that all can be mended at once."""
-        super().__init__("; ".join(problems))
-        self.problems = problems
+        """Keep every problem, so that all can be mended at once, without the secrets in it."""
+        self.problems = tuple(map(redacted, problems))
+        super().__init__("; ".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,34 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
     return settings
 
 
+def secrets_of(config: Mapping[str, Any]) -> Iterator[str]:
+    """Whatever may be secret in `config`, which nobody has checked yet.
+
+    That is what secret settings hold, of whatever type, and settings that sound like one.
+    """
+    for name, value in config.items():
+        if name in SECRETS or (name not in _PROPERTIES.wrapped and _sounds_secret(name)):
+            yield from _texts(value)
+
+
+def _sounds_secret(name: str) -> bool:
+    return bool(
+        re.search("key|secret|token|passw|credential", name, re.IGNORECASE)
+        or difflib.get_close_matches(name, SECRETS, n=1, cutoff=0.7)
+    )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from (*_texts(name), *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif not (value is None or isinstance(value, bool)):
+        yield str(value)
+
+
 def unknown_settings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """Names in `config` that mean nothing to the tap."""
     return [name for name in config if name not in schema["properties"]]
@@ -330,7 +360,7 @@ def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
         if not name and scheme in SCHEME_TITLES:
             return f"Setting {missing!r} is required by the auth scheme {SCHEME_TITLES[scheme]}"
         return f"Setting {f'{name}.{missing}' if name else missing!r} is required"
-    shown = "" if name in SECRETS else f", not {_shown(error.instance)}"
+    shown = "" if name in SECRETS else f", not {error.instance!r}"
     expected: Any = error.validator_value
     if error.validator == "enum":
         return f"Setting {name!r} must be one of {', '.join(map(str, expected))}{shown}"
@@ -341,14 +371,6 @@ def _described(error: ValidationError, config: Mapping[str, Any]) -> str:
     if error.validator == "exclusiveMinimum":
         return f"Setting {name!r} must be greater than {expected}{shown}"
     return f"Setting {name!r} has a value that it can't have"
-
-
-_SECRET_WITHIN: Final = re.compile(r"\b((?:sk|rk|pk|whsec|ca|rt)_)\w+|(?<=//)[^/]+(?=@)")
-
-
-def _shown(value: object) -> str:
-    """A wrong value, without the key or password that may have been put there by mistake."""
-    return _SECRET_WITHIN.sub(r"\1…", repr(value))
 
 
 _KINDS: Final[Mapping[str, str]] = {
@@ -435,7 +457,7 @@ class _Checked:
         form = r"acct_\w+(/acct_\w+)*" if of_organization else r"acct_\w+"
         if not re.fullmatch(form, account, re.ASCII):
             self.problems.append(
-                f"Setting 'account_id' must be an account's id, acct_…, not {_shown(account)}"
+                f"Setting 'account_id' must be an account's id, acct_…, not {account!r}"
             )
         return account
 
@@ -453,7 +475,7 @@ class _Checked:
         try:
             moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
         except ValueError:
-            self.problems.append(f"Setting {name!r} must be {_DATE_HINT}, not {_shown(text)}")
+            self.problems.append(f"Setting {name!r} must be {_DATE_HINT}, not {text!r}")
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
@@ -476,9 +498,10 @@ class _Checked:
         except ValueError:  # also of a port that is none
             sound = False
         if not sound:
+            shown = re.sub(r"(?<=//).*(?=@)", "…", base)  # a password may hold anything
             self.problems.append(
                 f"Setting {name!r} must be an https URL (http only on loopback), such as "
-                f"{config_schema()['properties'][name]['default']}, not {_shown(base)}"
+                f"{config_schema()['properties'][name]['default']}, not {shown!r}"
             )
         return base
 

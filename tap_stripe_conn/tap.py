@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import warnings
@@ -30,6 +31,7 @@ from tap_stripe_conn.config import (
     ConfigError,
     config_schema,
     parse_settings,
+    secrets_of,
     unknown_settings,
 )
 from tap_stripe_conn.connection.auth import authenticator_for
@@ -44,6 +46,7 @@ from tap_stripe_conn.doctor import examine
 from tap_stripe_conn.exit_codes import COMPLETE
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
+from tap_stripe_conn.redaction import conceal, redacted
 from tap_stripe_conn.report import Connection, Report, by_cause
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
@@ -128,7 +131,6 @@ class TapStripeConn(Tap):
             ),
             api_version=self.catalogue.api_version,
             user_agent=self.user_agent,
-            secrets=[settings.live_api_key],
         )
 
     def check_connection(self) -> Account:
@@ -314,6 +316,7 @@ class TapStripeConn(Tap):
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        conceal(*secrets_of(self._config))
         self.append_builtin_config(self.config_jsonschema)
         try:
             _ = self.settings
@@ -330,11 +333,14 @@ class TapStripeConn(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over the state of the run before.
+        """Take over the state of the run before, which must not bring a secret along.
 
         Raises:
             ConfigError: It is not a Singer state.
         """
+        given = json.dumps(state, default=str)
+        if (clean := redacted(given)) != given:
+            state = json.loads(clean)
         bookmarks: object = state.get("bookmarks", {})
         if not isinstance(bookmarks, dict) or not all(
             isinstance(bookmark, dict) for bookmark in bookmarks.values()

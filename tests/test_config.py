@@ -235,7 +235,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"api_base": "ftp://127.0.0.1"}, [f"{BASE_HINT}'ftp://127.0.0.1'"]),
     ({"api_base": "api.stripe.com"}, [f"{BASE_HINT}'api.stripe.com'"]),
     ({"api_base": "https://"}, [f"{BASE_HINT}'https:'"]),
-    ({"api_base": "https://stripe.example?a=b"}, [f"{BASE_HINT}'https://stripe.example?a=b'"]),
+    ({"api_base": "https://stripe.example?a=b"}, [f"{BASE_HINT}'https://stripe.example?a=…'"]),
     ({"api_base": "https://stripe.example#a"}, [f"{BASE_HINT}'https://stripe.example#a'"]),
     (
         {"auth_scheme": "basic"},

@@ -23,11 +23,12 @@ LONGEST = 600
 
 BELOW: dict[str, set[str]] = {
     "catalogue": set(),
-    "api": set(),
+    "redaction": set(),
+    "api": {"redaction"},
     "interrupts": set(),
     "messages": set(),
-    "config": set(),
-    "connection": {"api", "config"},
+    "config": {"redaction"},
+    "connection": {"api", "config", "redaction"},
     "streams": {"api", "catalogue", "config"},
     "sync": {"api", "interrupts", "messages", "streams"},
     "doctor": {"api", "streams"},
@@ -43,11 +44,21 @@ BELOW: dict[str, set[str]] = {
         "exit_codes",
         "interrupts",
         "messages",
+        "redaction",
         "report",
         "streams",
         "sync",
     },
-    "cli": {"api", "config", "connection", "exit_codes", "interrupts", "messages", "report"},
+    "cli": {
+        "api",
+        "config",
+        "connection",
+        "exit_codes",
+        "interrupts",
+        "messages",
+        "redaction",
+        "report",
+    },
     "__main__": {"tap"},
     "__init__": set(),
 }
@@ -64,6 +75,7 @@ BELOW_FOR_TYPES: dict[str, set[str]] = {
 
 THIRD_PARTIES: dict[str, set[str]] = {
     "catalogue": set(),
+    "redaction": set(),
     "api": {"backoff", "msgspec", "requests", "typing_extensions"},
     "interrupts": set(),
     "messages": {"singer_sdk", "typing_extensions"},

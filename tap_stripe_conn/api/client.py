@@ -15,7 +15,6 @@ import msgspec
 import requests
 import requests.adapters
 from requests.auth import AuthBase
-from requests.structures import CaseInsensitiveDict
 
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
@@ -44,8 +43,6 @@ PROBE: Final = "/v1/account"
 """The smallest answer, and the same for every key."""
 
 PROBES: Final = (PROBE, "/v1/balance")
-
-HIDDEN: Final = "[secret]"
 
 POOL_SIZE: Final = 64
 
@@ -84,7 +81,7 @@ class StripeClient:
     Safe between threads once made.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a fact of its own about the connection
+    def __init__(
         self,
         *,
         base: str,
@@ -92,7 +89,6 @@ class StripeClient:
         limiter: Limiter,
         api_version: str,
         user_agent: str,
-        secrets: Sequence[str] = (),
     ) -> None:
         """Prepare the session; nothing is sent yet.
 
@@ -102,9 +98,7 @@ class StripeClient:
             limiter: Lets each request leave in its turn.
             api_version: Sent as `Stripe-Version`.
             user_agent: Names the tap and its version.
-            secrets: Left out of every error, should the answer hold them.
         """
-        self._secrets = [secret for secret in secrets if secret]
         self._base = base.rstrip("/")
         self._auth = auth
         self._limiter = limiter
@@ -189,38 +183,15 @@ class StripeClient:
             self._limiter.wait(endpoint)
             response = self._send(path, params, timeout)
         if not response.ok:
-            raise self._refusal(response)
+            raise error_from(response.status_code, response.headers, response.content)
         if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
-            raise self._unreadable(response, msg, should_retry=False)
+            raise _unreadable(response, msg, should_retry=False)
         try:
             return msgspec.json.decode(response.content, type=Object)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"Stripe's answer is cut short or not a JSON object: {error}"
-            raise self._unreadable(response, msg) from None
-
-    def _refusal(self, response: requests.Response) -> StripeError:
-        body = response.content
-        for secret in self._secrets:
-            body = body.replace(secret.encode(), HIDDEN.encode())
-        return error_from(response.status_code, self._headers(response), body)
-
-    def _unreadable(
-        self, response: requests.Response, message: str, *, should_retry: bool = True
-    ) -> UnreadableAnswerError:
-        return UnreadableAnswerError(
-            message,
-            http_status=response.status_code,
-            request_id=self._headers(response).get("Request-Id"),
-            should_retry=should_retry,
-        )
-
-    def _headers(self, response: requests.Response) -> Mapping[str, str]:
-        """The answer's headers, without our secrets, whoever put them there."""
-        headers = dict(response.headers)
-        for secret in self._secrets:
-            headers = {name: said.replace(secret, HIDDEN) for name, said in headers.items()}
-        return CaseInsensitiveDict(headers)
+            raise _unreadable(response, msg) from None
 
     def _send(self, path: str, params: Params | None, timeout: float) -> requests.Response:
         request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
@@ -246,6 +217,17 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
+
+
+def _unreadable(
+    response: requests.Response, message: str, *, should_retry: bool = True
+) -> UnreadableAnswerError:
+    return UnreadableAnswerError(
+        message,
+        http_status=response.status_code,
+        request_id=response.headers.get("Request-Id"),
+        should_retry=should_retry,
+    )
 
 
 def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from tap_stripe_conn.redaction import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +35,7 @@ class StripeError(Exception):
         should_retry: bool | None = None,
         rate_limited_reason: str | None = None,
     ) -> None:
-        """Keep what Stripe said.
+        """Keep what Stripe said, without secrets: it quotes keys in part, others might in full.
 
         Args:
             message: Stripe's sentence.
@@ -45,15 +47,15 @@ class StripeError(Exception):
             should_retry: From the `Stripe-Should-Retry` header.
             rate_limited_reason: From `Stripe-Rate-Limited-Reason`, such as `endpoint-rate`.
         """
-        super().__init__(message)
-        self.message = message
+        self.message = redacted(message)
+        super().__init__(self.message)
         self.http_status = http_status
-        self.type = type
-        self.code = code
-        self.param = param
-        self.request_id = request_id
+        self.type = _redacted(type)
+        self.code = _redacted(code)
+        self.param = _redacted(param)
+        self.request_id = _redacted(request_id)
         self.should_retry = should_retry
-        self.rate_limited_reason = rate_limited_reason
+        self.rate_limited_reason = _redacted(rate_limited_reason)
 
     @override
     def __str__(self) -> str:
@@ -70,6 +72,10 @@ class StripeError(Exception):
     def from_stripe(self) -> bool:
         """Whether it bears Stripe's mark; something on the way may have answered instead."""
         return bool(self.request_id or self.type)
+
+
+def _redacted(said: str | None) -> str | None:
+    return None if said is None else redacted(said)
 
 
 class AuthenticationError(StripeError):
@@ -254,9 +260,6 @@ _BY_STATUS: Final[Mapping[int, type[StripeError]]] = {
 _BAD_REQUEST: Final = 400
 _SERVER_ERROR: Final = 500
 
-_KEY: Final = re.compile(r"\b((?:sk|rk|pk)_(?:org_)?(?:live_|test_)?)[\w*]+")
-"""A key, or the part of it that Stripe quotes."""
-
 
 def error_from(status: int, headers: Mapping[str, str], body: bytes) -> StripeError:
     """The exception for an answer that is not a 2xx.
@@ -270,7 +273,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> StripeEr
     said = _error_object(body)
     code, kind = said.get("code"), said.get("type")
     message = said.get("message") or f"Stripe answered {status} without a message"
-    message = _KEY.sub(r"\1…", " ".join(message.split()))
+    message = " ".join(message.split())
     return _class_for(status, kind, code, said.get("param"), message)(
         message,
         http_status=status,

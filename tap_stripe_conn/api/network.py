@@ -7,6 +7,7 @@ from typing import Final
 import requests
 
 from tap_stripe_conn.api.errors import ConnectionFailedError
+from tap_stripe_conn.redaction import redacted
 
 CONNECT_TIMEOUT: Final = 10.0
 READ_TIMEOUT: Final = 80.0
@@ -46,7 +47,7 @@ _REASONS_BY_CAUSE: Final[tuple[tuple[str, str], ...]] = (
 
 def _reason(error: Exception) -> str:
     if not isinstance(error, requests.RequestException):
-        return str(error)
+        return redacted(str(error))
     for error_class, reason in _REASONS:
         if isinstance(error, error_class):
             return reason

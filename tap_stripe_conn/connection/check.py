@@ -22,6 +22,7 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
 )
 from tap_stripe_conn.config import API_KEY, OAUTH2
+from tap_stripe_conn.redaction import redacted
 
 if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Object, Params, StripeClient
@@ -46,10 +47,10 @@ class ConnectionUnavailableError(Exception):
         """Say why.
 
         Args:
-            reason: One clause for people, without secrets.
+            reason: One clause for people.
         """
-        super().__init__(f"{UNAVAILABLE}: {reason}")
-        self.reason = reason
+        super().__init__(redacted(f"{UNAVAILABLE}: {reason}"))
+        self.reason = redacted(reason)
 
 
 @dataclass(frozen=True, slots=True)
