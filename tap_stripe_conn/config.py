@@ -498,7 +498,7 @@ class _Checked:
         except ValueError:  # also of a port that is none
             sound = False
         if not sound:
-            shown = re.sub(r"(?<=//).*(?=@)", "…", base)  # a password may hold anything
+            shown = re.sub(r"(?s)(?<=//).*(?=@)", "…", base)  # a password may hold anything
             self.problems.append(
                 f"Setting {name!r} must be an https URL (http only on loopback), such as "
                 f"{config_schema()['properties'][name]['default']}, not {shown!r}"

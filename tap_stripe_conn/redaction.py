@@ -153,7 +153,7 @@ def _spans(text: str) -> Iterator[_Span]:
 
 def _span(text: str, start: int, end: int, instead: str) -> _Span:
     """One that cuts no escape sequence in two: JSON with a secret in it stays JSON."""
-    start, end = max(start, 0), min(end, len(text))
+    start = max(start, 0)
     while start and text[start - 1] == "\\":
         start -= 1
     hidden = text[start:end]
@@ -217,13 +217,13 @@ def _parts(secret: str) -> Iterator[str]:
     yield from (line.strip() for line in secret.splitlines())
 
 
-_KIND: Final = re.compile(
-    r"(?:(?:sk|rk|pk|ek)_(?:org_)?(?:live_|test_)?|whsec_|ac_|ca_|rt_)(?=.)", re.DOTALL
-)
+_KIND: Final = re.compile(r"[srpe]k_(?:org_)?(?:live_|test_)?|whsec_|ac_|ca_|rt_")
 
 
 def _forms(secret: str) -> Iterator[_Form]:
     kind = found[0] if (found := _KIND.match(secret)) else ""
+    if kind == secret:
+        return
     for text in _escaped(_escaped({secret})):
         if text.startswith(kind):
             yield _Form(text, len(kind), len(text), ELLIPSIS if kind else HIDDEN)

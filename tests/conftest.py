@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
+from tap_stripe_conn import redaction
 from tests.fake_stripe import FakeStripe
 
 if TYPE_CHECKING:
@@ -18,6 +21,16 @@ def stripe() -> Iterator[FakeStripe]:
     """An empty Stripe account in test mode, on loopback."""
     with FakeStripe() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_redacted() -> Iterator[None]:
+    """What a test sees is what there is: no secret is known from another, no log is protected."""
+    with (
+        mock.patch.object(redaction, "_concealed", redaction._Concealed()),  # noqa: SLF001
+        mock.patch.object(logging.Handler, "format", logging.Handler.format),
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)

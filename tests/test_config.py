@@ -19,8 +19,10 @@ from tap_stripe_conn.config import (
     Settings,
     config_schema,
     parse_settings,
+    secrets_of,
     unknown_settings,
 )
+from tap_stripe_conn.redaction import redacted
 from tap_stripe_conn.tap import TapStripeConn
 
 SCHEMA = config_schema()
@@ -420,6 +422,29 @@ def test_a_key_or_password_in_the_wrong_place_is_not_shown_either(config: dict[s
     [problem] = problems(**config)
     assert next(iter(config)) in problem
     assert PLANTED not in problem
+
+
+def test_what_may_be_secret_is_known_before_the_settings_are_checked() -> None:
+    config: dict[str, Any] = {
+        "live_api_key": ["a", {"b": 5}],
+        "client_secret": None,
+        "refreshtoken": "c",
+        "api_key": "d",
+        "Password": "e",
+        "colour": "f",
+        "account_id": "g",
+        "token_file": "h",
+        "auth_scheme": "i",
+        "oauth_provider": "j",
+    }
+    assert list(secrets_of(config)) == ["a", "b", "5", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("secret", [f"odd {PLANTED}", [f"odd{PLANTED}"], {"odd-key": PLANTED}])
+def test_a_tap_conceals_its_secrets_whatever_is_wrong_with_its_settings(secret: object) -> None:
+    with pytest.raises(ConfigValidationError):
+        TapStripeConn(config={"live_api_key": secret, "start_date": "soon"})
+    assert PLANTED not in redacted(f"It is {secret}")
 
 
 # --- What the settings say of themselves -------------------------------------------------------

@@ -30,6 +30,7 @@ from tap_stripe_conn.api.errors import (
 )
 from tap_stripe_conn.api.network import CONNECT_TIMEOUT, connection_failed
 from tap_stripe_conn.config import APPS, CONNECT
+from tap_stripe_conn.redaction import conceal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,10 @@ class Token:
 
     livemode: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Whoever has a token has seen to it that it is not shown."""
+        conceal(self.access_token, self.refresh_token)
+
     @property
     def usable(self) -> bool:
         """Whether it is worth a request."""
@@ -100,6 +105,7 @@ class TokenEndpoint:
             client_secret: Secret key of the platform or app.
             user_agent: Names the tap and its version.
         """
+        conceal(client_secret)
         self.provider = provider
         self._client_secret = client_secret
         self._user_agent = user_agent
@@ -117,6 +123,7 @@ class TokenEndpoint:
         Raises:
             CredentialsError: There is no token, with the reason.
         """
+        conceal(code)
         try:
             return self._post({"grant_type": "authorization_code", "code": code}, {})
         except (StripeError, ConnectionFailedError) as error:
