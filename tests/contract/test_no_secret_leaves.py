@@ -9,13 +9,14 @@ import json
 import math
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from tests.api.servers import answering_with
 from tests.contract.conftest import FAST, TapCommand, catalog_of
 from tests.fake_stripe import FakeStripe
+from tests.fake_stripe.keys import presented
 from tests.planted import forms, key, odd
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Run
 
-GIVEN = {"config.json", "catalog.json", "state.json", "given.txt", "logging.yaml"}
-"""Files that the tests write; in all others no secret may be."""
+TOKENS = "tokens.json"
+GIVEN = {"config.json", "catalog.json", "state.json", "given.txt", "logging.yaml", TOKENS}
+"""Files that the tests write, and the one for tokens; in all others no secret may be."""
 
 DEBUG = {"TAP_STRIPE_CONN_LOGLEVEL": "DEBUG"}
 
@@ -79,6 +81,54 @@ class Planted:
         """Let Stripe answer the next request to a path so."""
         text = body if isinstance(body, str) else json.dumps(body)
         self.stripe.fault(path, status=200, body=text.encode())
+
+    def oauth(self, provider: Literal["apps", "connect"], **given: Any) -> Run:  # noqa: ANN401 - JSON
+        """Run the command with a grant."""
+        path = {"apps": "/v1/oauth/token", "connect": "/oauth/token"}[provider]
+        settings = {
+            "auth_scheme": "oauth2",
+            "oauth_provider": provider,
+            "client_id": self.stripe.oauth.client_id,
+            "client_secret": self.mine,
+            "refresh_token": self.stripe.refresh_token(self.stripe.account_id, path=path),
+            "token_file": str(self.tap.folder / TOKENS),
+            "connect_base": self.stripe.url,
+            "live_api_key": self.other,
+        }
+        return self.run(select=["charges", "refunds"], **{**settings, **given})
+
+    @property
+    def secrets(self) -> set[str]:
+        """Those planted, what the server was sent of them, and what is kept of its answers."""
+        found = {self.mine, self.other}
+        for request in self.stripe.requests:
+            found.add(presented(request.headers["authorization"]))
+            found |= {
+                request.form[name] for name in ("refresh_token", "code") & request.form.keys()
+            }
+        if (kept := self.tap.folder / TOKENS).exists():
+            token = json.loads(kept.read_text())["grants"][0]["token"]
+            found |= {token["access_token"], token["refresh_token"]}
+        return {secret for secret in found if secret}
+
+
+def _short_lived(planted: Planted) -> Run:
+    """Tokens that are renewed while the run goes on."""
+    planted.stripe.oauth.lifetime = 1
+    planted.stripe.latency = 0.6
+    return planted.oauth("apps")
+
+
+def _granted(answer: Callable[[Planted], object], status: int = 400) -> Callable[[Planted], Run]:
+    """Runs with a token endpoint that answers so."""
+
+    def run(planted: Planted) -> Run:
+        body = json.dumps(answer(planted)).encode()
+        for path in ("/oauth/token", "/v1/oauth/token"):
+            planted.stripe.fault(path, status=status, body=body, times=math.inf)
+        return planted.oauth("connect" if status == 400 else "apps")
+
+    return run
 
 
 def _proxied(planted: Planted) -> Run:
@@ -195,6 +245,29 @@ CASES: dict[str, tuple[int, Callable[[Planted], Run]]] = {
     "structured logs": (3, _structured),
     "nobody listens": (1, _unreachable),
     "proxy with a password": (1, _proxied),
+    # The scheme OAuth2.
+    "grant of Connect": (0, lambda it: it.oauth("connect")),
+    "grant of Apps": (0, _short_lived),
+    "access token that is refused": (0, lambda it: it.oauth("apps", oauth_access_token=it.other)),
+    "refused grant": (
+        1,
+        _granted(
+            lambda it: {"error": "invalid_grant", "error_description": f"{it.mine}{it.other}"}
+        ),
+    ),
+    "wrong client secret": (1, lambda it: it.oauth("apps", client_secret=it.other)),
+    "refused in other words": (
+        1,
+        _granted(lambda it: {"error": {"message": it.mine, "code": it.other, "type": it.mine}}),
+    ),
+    "tokens in the wrong place": (
+        2,
+        lambda it: it.oauth("apps", client_id=it.other, refresh_token=it.mine, start_date=it.mine),
+    ),
+    "token file that can't be": (
+        1,
+        lambda it: it.oauth("apps", token_file=f"/dev/null/{it.other}/x"),
+    ),
     # What users put in the wrong place, or in the wrong form.
     "keys in a list": (2, _configured(live_api_key=lambda it: [it.mine, {it.other: it.mine}])),
     "key with a space": (2, _configured(live_api_key=lambda it: f"{it.mine} {it.other}")),
@@ -314,9 +387,10 @@ def test_nothing_that_leaves_the_tap_has_a_secret(tmp_path: Path, case: str, min
         settings = {"live_api_key": mine, "api_base": stripe.url, **FAST}
         planted = Planted(TapCommand(tmp_path, settings), stripe, mine, other=key())
         run = run_planted(planted)
+        secrets = planted.secrets
     assert run.code == code
     left = [path.read_text() for path in tmp_path.rglob("*") if path.name not in GIVEN]
-    for secret in (planted.mine, planted.other):
+    for secret in secrets:
         searched_for = {*forms(secret), f"*{secret[-4:]}"}
         for text in (run.stdout, run.stderr, *left):
             assert [form for form in searched_for if form in text] == []

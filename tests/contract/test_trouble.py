@@ -119,15 +119,6 @@ def test_an_answer_that_makes_no_sense_ends_its_stream_alone(
     assert run.last_line.startswith("1 of 2 selected streams could not be read whole: coupons, ")
 
 
-def test_the_key_is_left_out_of_whatever_stripe_says(tap: TapCommand, stripe: FakeStripe) -> None:
-    key = "odd-key-" + "planted" * 3
-    stripe.before_request = None
-    stripe.fault("*", status=401, body=_error(f"No such key: {key}"), headers={"Request-Id": key})
-    run = tap("--test", live_api_key=key, env={"LOGLEVEL": "DEBUG"})
-    assert run.code == 1
-    assert "planted" not in run.stdout + run.stderr
-
-
 def test_a_loader_that_goes_away_is_said_in_the_last_line(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
