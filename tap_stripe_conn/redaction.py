@@ -157,8 +157,9 @@ def _span(text: str, start: int, end: int, instead: str) -> _Span:
     while start and text[start - 1] == "\\":
         start -= 1
     hidden = text[start:end]
-    escaping = (len(hidden) - len(hidden.rstrip("\\"))) % 2
-    return _Span(start, min(end + escaping, len(text)), instead)
+    if (len(hidden) - len(hidden.rstrip("\\"))) % 2 and text[end : end + 1] in {"\\", "'", '"'}:
+        end += 1
+    return _Span(start, end, instead)
 
 
 def _apart(spans: Iterable[_Span]) -> Iterator[_Span]:
@@ -259,10 +260,12 @@ def _quoting(safe: str) -> Callable[[str], str]:
     return lambda text: quote(_utf8(text), safe=safe)
 
 
-def _in_repr(text: str) -> str:
-    """As `repr` has it where both kinds of quotation marks occur."""
-    return repr(f"'\"{text}")[4:-1]
-
+# Beside both kinds of quotation marks, `repr` escapes one.
+_REPRS: Final[tuple[Callable[[str], str], ...]] = (
+    lambda text: repr(f"'\"{text}")[4:-1],
+    lambda text: ascii(f"'\"{text}")[4:-1],
+    lambda text: repr(b"'\"" + _utf8(text))[5:-1],
+)
 
 _URL_ENCODERS: Final[tuple[Callable[[str], str], ...]] = (
     lambda text: quote_plus(_utf8(text)),
@@ -274,10 +277,8 @@ _URL_ENCODERS: Final[tuple[Callable[[str], str], ...]] = (
 _ENCODERS: Final[tuple[Callable[[str], str], ...]] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
-    _in_repr,
-    lambda text: _in_repr(text).replace("\\'", "'"),
-    lambda text: ascii(f"'\"{text}")[4:-1],
-    lambda text: repr(b"'\"" + _utf8(text))[5:-1],
+    *_REPRS,
+    *(lambda text, encode=encode: encode(text).replace("\\'", "'") for encode in _REPRS),
     *_URL_ENCODERS,
     *(
         lambda text, encode=encode: re.sub("%..", lambda found: found[0].lower(), encode(text))
