@@ -111,15 +111,17 @@ class StripeCommand(SingerCommand):
         return click.Command.invoke(self, ctx)
 
 
+class RunFailedError(Exception):
+    """Stripe can no longer be read; `str()` says why, as one clause for people."""
+
+
 EXPECTED: Final = (
     ConfigError,
     ConfigValidationError,
-    ConnectionFailedError,
     ConnectionUnavailableError,
-    CredentialsError,
     MappingError,
     OutputError,
-    StripeError,
+    RunFailedError,
 )
 """Errors that are not the tap's own."""
 
@@ -134,9 +136,7 @@ def _verdict(error: Exception) -> tuple[Sequence[str], int]:
         return [f"Setting 'stream_maps' can't be used: {error}"], BAD_CONFIG
     if isinstance(error, ConnectionUnavailableError):
         return [str(error)], FAILED
-    if isinstance(error, (StripeError, ConnectionFailedError, CredentialsError)):
-        why = reason(error)
-    elif isinstance(error, OutputError):
+    if isinstance(error, (OutputError, RunFailedError)):
         why = str(error)
     else:
         why = f"by an error of the tap's own, {error!r}"
@@ -186,7 +186,13 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
         return _test(configured, streams=test == "all", as_json=about_format == "json")
     tap = configured()
     tap.check_connection()
-    return _summarize(tap.sync())
+    try:
+        outcomes = tap.sync()
+    except (StripeError, ConnectionFailedError, CredentialsError) as error:
+        raise RunFailedError(
+            reason(error, tap.settings.account_id, tap.settings.auth_scheme)
+        ) from error
+    return _summarize(outcomes)
 
 
 def _configured(

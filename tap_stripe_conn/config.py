@@ -30,6 +30,8 @@ API_KEY: Final = "api_key"
 OAUTH2: Final = "oauth2"
 CONNECT: Final = "connect"
 APPS: Final = "apps"
+API_BASE: Final = "https://api.stripe.com"
+CONNECT_BASE: Final = "https://connect.stripe.com"
 SCHEME_TITLES: Final[Mapping[str, str]] = {API_KEY: "API Key", OAUTH2: "OAuth2"}
 
 REQUIRED_BY_SCHEME: Final[Mapping[str, tuple[str, ...]]] = {
@@ -155,14 +157,14 @@ _PROPERTIES: Final = th.PropertiesList(
     th.Property(
         "api_base",
         th.StringType,
-        default="https://api.stripe.com",
+        default=API_BASE,
         title="API base URL",
         description="Another address of Stripe's API: https, or http on loopback.",
     ),
     th.Property(
         "connect_base",
         th.StringType,
-        default="https://connect.stripe.com",
+        default=CONNECT_BASE,
         title="Connect base URL",
         description="Another address of Stripe Connect: https, or http on loopback. Scheme OAuth2.",
     ),
@@ -250,6 +252,14 @@ class Settings:
     def test_mode(self) -> bool:
         """Whether the key is of test mode or of a sandbox; a token is of its client secret's."""
         return "_test_" in (self.live_api_key or self.client_secret)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Addresses that credentials are sent to and that are not Stripe's own."""
+        sent = {self.api_base: API_BASE}
+        if self.auth_scheme == OAUTH2 and self.oauth_provider == CONNECT:
+            sent[self.connect_base] = CONNECT_BASE
+        return [base for base, stripes in sent.items() if base != stripes]
 
 
 def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Settings:

@@ -143,9 +143,18 @@ class TapStripeConn(Tap):
             ConnectionUnavailableError: They can't be used.
         """
         settings = self.settings
-        account = check_connection(
-            self.client, account_id=settings.account_id, scheme=settings.auth_scheme
-        )
+        elsewhere = " and ".join(settings.elsewhere)
+        try:
+            account = check_connection(
+                self.client, account_id=settings.account_id, scheme=settings.auth_scheme
+            )
+        except ConnectionUnavailableError as error:
+            if not elsewhere:
+                raise
+            msg = f"{error.reason} (asked {elsewhere}, which is not Stripe's own address)"
+            raise ConnectionUnavailableError(msg) from error
+        if elsewhere:
+            self.logger.warning("The credentials go to %s, not to Stripe's own address", elsewhere)
         if account.id is None and settings.account_id is None:
             return replace(account, id=self.authenticator.account)
         return account

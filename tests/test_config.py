@@ -29,6 +29,7 @@ SCHEMA = config_schema()
 KEY = "sk_" + "live_" + "51Hb2kLkdIwH"
 TEST_KEY = "rk_" + "test_" + "51Hb2kLkdIwH"
 ORGANIZATION_KEY = "sk_" + "org_live_" + "51Hb2kLkdIwH"
+OAUTH = {"auth_scheme": "oauth2", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
 PLANTED = "planted" * 3
 """What no message may hold."""
 
@@ -55,6 +56,26 @@ def test_oauth2_takes_its_own_secrets_and_no_key() -> None:
     )
     assert (settings.refresh_token, settings.oauth_access_token) == (OAUTH["refresh_token"], None)
     assert (settings.oauth_provider, settings.token_file) == ("apps", Path.home() / "tokens.json")
+
+
+@pytest.mark.parametrize(
+    ("config", "elsewhere"),
+    [
+        ({}, []),
+        ({"api_base": "https://api.stripe.com/"}, []),
+        ({"api_base": "https://stripe.example"}, ["https://stripe.example"]),
+        ({"connect_base": "https://connect.example"}, []),
+        ({**OAUTH, "connect_base": "https://connect.example"}, ["https://connect.example"]),
+        (
+            {**OAUTH, "oauth_provider": "apps", "connect_base": "https://connect.example"},
+            [],
+        ),
+    ],
+)
+def test_an_address_that_credentials_go_to_and_that_is_not_stripes_is_known(
+    config: dict[str, Any], elsewhere: list[str]
+) -> None:
+    assert parsed(**config).elsewhere == elsewhere
 
 
 def test_the_mode_of_a_token_is_that_of_the_client_secret() -> None:
@@ -181,7 +202,6 @@ BASE_HINT = (
     "Setting 'api_base' must be an https URL (http only on loopback), such as "
     "https://api.stripe.com, not "
 )
-OAUTH = {"auth_scheme": "oauth2", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
 
 BAD: list[tuple[dict[str, Any], list[str]]] = [
     (

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.fake_stripe import FakeStripe
 
+ELSEWHERE = "not to Stripe's own address"
+
 COMMAND = Path(sys.executable).with_name("tap-stripe-conn")
 FAST = {"requests_per_second": 100_000, "endpoint_requests_per_second": 100_000}
 
@@ -32,6 +34,11 @@ class Run:
     @property
     def messages(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What it says beside its messages, but that the server is not Stripe's own."""
+        return [line for line in self.stderr.splitlines() if ELSEWHERE not in line]
 
     @property
     def last_line(self) -> str:

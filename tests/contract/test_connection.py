@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_a_good_key_reads_connection_available(tap: TapCommand, option: str) -> None:
     run = tap(option)
     assert (run.code, run.stdout.splitlines()[-1]) == (0, "connection available")
-    assert run.stderr == ""
+    assert run.remarks == []
 
 
 def _closed_port() -> str:
@@ -67,6 +67,17 @@ def test_an_unavailable_connection_says_why(
     assert line.startswith(f"Connection unavailable: {reason}")
     assert run.last_line == line
     assert len(stripe.requests) <= 2
+
+
+@pytest.mark.parametrize("options", [["--test"], ["--test=connection"], ["--discover"], []])
+def test_an_address_that_is_not_stripes_is_named(
+    tap: TapCommand, stripe: FakeStripe, options: list[str]
+) -> None:
+    run = tap(*options)
+    warning = f"WARNING  | tap-stripe-conn                | The credentials go to {stripe.url}, "
+    assert [warning in line for line in run.stderr.splitlines()].count(True) == 1
+    refused = tap(*options, live_api_key="sk_" + "test_" + "wrong")
+    assert refused.last_line.endswith(f"(asked {stripe.url}, which is not Stripe's own address)")
 
 
 def test_stripe_being_down_is_told_from_a_bad_key(tap: TapCommand, stripe: FakeStripe) -> None:

@@ -48,7 +48,7 @@ def test_the_table_says_who_is_connected_and_what_can_be_read(
 ) -> None:
     stripe.seed("charges", 1)
     run = tap("--test", select=["refunds", "charges"], connection_name="our shop")
-    assert (run.code, run.stderr) == (0, "")
+    assert (run.code, run.remarks) == (0, [])
     lines = run.stdout.splitlines()
     assert lines[:3] == [
         "Connection    our shop",
@@ -242,7 +242,7 @@ def test_the_credentials_alone_are_one_line_and_one_request(
 ) -> None:
     key = stripe.restricted_key(set())
     run = tap("--test=connection", live_api_key=key)
-    assert (run.code, run.stdout, run.stderr) == (0, "connection available\n", "")
+    assert (run.code, run.stdout, run.remarks) == (0, "connection available\n", [])
     assert len(stripe.requests) == 1
     run = tap("--test=connection", live_api_key=stripe.expired_key())
     assert run.code == 1
