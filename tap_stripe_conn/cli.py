@@ -180,7 +180,8 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
         return _discover(tap_class, config)
     configured = partial(_configured, tap_class, config, state, catalog)
     if test == "schema":
-        configured().write_schemas()
+        # Of all streams: the SDK knows of no selection here.
+        _configured(tap_class, config, state=None, catalog=None).write_schemas()
         return COMPLETE
     if test != _NO_TEST:
         return _test(configured, streams=test == "all", as_json=about_format == "json")

@@ -212,7 +212,7 @@ CASES: dict[str, tuple[int, Callable[[Planted], Run]]] = {
     "rejected key": (1, lambda it: it.run("--test", live_api_key=it.other)),
     "expired key": (1, _refused(401, code="api_key_expired")),
     "refusal": (1, _refused(400)),
-    "missing permission": (0, _refused(403, code="more_permissions_required")),
+    "missing permission": (1, _refused(403, code="more_permissions_required")),
     "address not allowed": (
         1,
         _refused(403, message="does not allow requests from your IP address"),
@@ -222,6 +222,16 @@ CASES: dict[str, tuple[int, Callable[[Planted], Run]]] = {
     "refusal of a stream": (
         3,
         lambda it: it.refuse("/v1/refunds", 400).run(select=["charges", "refunds"]),
+    ),
+    "test as a document": (
+        3,
+        lambda it: it.refuse("/v1/refunds", 400).run("--test", "--format=json"),
+    ),
+    "discovery that leaves out": (
+        0,
+        lambda it: it.refuse("/v1/refunds", 403, code="more_permissions_required").run(
+            "--discover"
+        ),
     ),
     "page of a proxy": (0, _answered(lambda it: f"<html>{it.mine} {it.other}</html>")),
     "object of another kind": (
