@@ -59,6 +59,17 @@ BELOW: dict[str, set[str]] = {
         "redaction",
         "report",
     },
+    "setup": {
+        "api",
+        "cli",
+        "config",
+        "connection",
+        "exit_codes",
+        "interrupts",
+        "messages",
+        "redaction",
+        "tap",
+    },
     "__main__": {"tap"},
     "__init__": set(),
 }
@@ -95,6 +106,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "report": set(),
     "tap": {"click", "singer_sdk", "typing_extensions"},
     "cli": {"click", "singer_sdk", "typing_extensions"},
+    "setup": {"click"},
     "__main__": set(),
     "__init__": set(),
 }

@@ -1,0 +1,1 @@
+"""The form in which a connection is created: ask, test, save."""
