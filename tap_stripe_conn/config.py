@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
@@ -293,7 +293,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         oauth_access_token=checked.secret("oauth_access_token") or None,
         oauth_provider=cast("OAuthProvider", config["oauth_provider"]),
         token_file=checked.path("token_file"),
-        account_id=checked.account_id(of_organization=key.startswith(_ORGANIZATION)),
+        account_id=checked.account_id(of_organization=key.startswith(ORGANIZATION_KEY)),
         since=max(checked.instant("start_date") or 0, 0),
         until=checked.instant("end_date"),
         api_base=checked.base("api_base"),
@@ -419,7 +419,7 @@ _WRONG_KINDS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 """What people enter by mistake, and what to enter instead."""
 
-_ORGANIZATION: Final = "sk_org_"
+ORGANIZATION_KEY: Final = "sk_org_"
 _DATE_HINT: Final = "a date (2024-01-31) or a date-time (2024-01-31T09:00:00Z)"
 
 
@@ -502,12 +502,7 @@ class _Checked:
 
     def base(self, name: str) -> str:
         base = str(self._config[name]).strip().rstrip("/")
-        try:
-            parts = urlsplit(base)
-            sound = bool(parts.hostname) and parts.port != 0 and _allowed(parts)
-        except ValueError:  # also of a port that is none
-            sound = False
-        if not sound:
+        if not sound_address(base) or {"?", "#"} & set(base):
             shown = re.sub(r"(?s)(?<=//).*(?=@)", "…", base)  # a password may hold anything
             self.problems.append(
                 f"Setting {name!r} must be an https URL (http only on loopback), such as "
@@ -516,10 +511,16 @@ class _Checked:
         return base
 
 
-def _allowed(parts: SplitResult) -> bool:
-    if parts.username or parts.password or parts.query or parts.fragment:
+def sound_address(url: str) -> bool:
+    """Whether secrets may go to a URL: https, or http on loopback."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # also of a port that is none
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.hostname or ""))
+    if not parts.hostname or port == 0 or parts.username or parts.password:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.hostname))
 
 
 def _loopback(host: str) -> bool:

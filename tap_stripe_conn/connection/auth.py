@@ -23,7 +23,7 @@ from tap_stripe_conn.api.errors import (
     StripeError,
     UnreadableAnswerError,
 )
-from tap_stripe_conn.config import OAUTH2
+from tap_stripe_conn.config import OAUTH2, ORGANIZATION_KEY
 from tap_stripe_conn.connection.token_store import TokenStore, token_path
 from tap_stripe_conn.connection.tokens import SPENT, GrantRefusedError, Token, token_endpoint
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.config import Settings
     from tap_stripe_conn.connection.tokens import TokenEndpoint
-
-ORGANIZATION_KEY: Final = "sk_org_"
 
 MAX_TRIES: Final = 5
 MAX_WAIT: Final = 4.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ import platformdirs
 
 from tap_stripe_conn.api.errors import CredentialsError
 from tap_stripe_conn.connection.tokens import Token  # noqa: TC001 - msgspec reads annotations
+from tap_stripe_conn.private_file import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class TokenStore:
             path: The file, which need not exist.
             refresh_token: As configured.
         """
-        self.path = path
+        self.path = path.resolve()
         self._configured = refresh_token
         self._digest = hashlib.sha256(refresh_token.encode()).hexdigest()
 
@@ -90,7 +90,15 @@ class TokenStore:
         entry.token = token
         if self._digest not in entry.configured:
             entry.configured.append(self._digest)
-        self._replace({"version": VERSION, "grants": [asdict(entry) for entry in entries]})
+        self._keep(entries)
+
+    def check(self) -> None:
+        """See that a token can be kept, while none can be lost. Needs the lock.
+
+        Raises:
+            CredentialsError: It can't.
+        """
+        self._keep(self._entries())
 
     def save(self, token: Token) -> None:
         """Lock and write.
@@ -128,23 +136,10 @@ class TokenStore:
             raise CredentialsError(msg)
         return document.grants
 
-    def _replace(self, document: object) -> None:
-        # What a link points to is replaced, not the link.
-        path = self.path.resolve()
-        new = path.with_name(f".{path.name}.new")
+    def _keep(self, entries: list[_Entry]) -> None:
+        document = {"version": VERSION, "grants": [asdict(entry) for entry in entries]}
         with self._reporting():
-            try:
-                new.unlink(missing_ok=True)  # of a run that was killed
-                with open(new, "x", encoding="utf-8", opener=_private) as file:
-                    json.dump(document, file, indent=2)
-                    file.flush()
-                    os.fsync(file.fileno())
-                new.replace(path)
-            except BaseException:
-                with suppress(OSError):
-                    new.unlink()
-                raise
-            _sync(path.parent)
+            write_private(self.path, json.dumps(document, indent=2))
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -171,20 +166,6 @@ class _Entry:
 class _Document:
     version: int
     grants: list[_Entry]
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
-
-
-def _sync(folder: Path) -> None:
-    """Let the new name survive a loss of power, where folders can be synced."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def token_path(settings: Settings) -> Path:
