@@ -18,6 +18,7 @@ from requests.auth import AuthBase
 
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
+    CredentialsError,
     StripeError,
     UnreadableAnswerError,
     error_from,
@@ -62,6 +63,9 @@ class Authenticator(AuthBase):
     def account(self) -> str | None:
         """The account that the credentials name as their own, `acct_…`; None if they don't."""
         return None
+
+    def ready(self) -> None:
+        """Get credentials, if there are none, before a request takes its turn to leave."""
 
     def renew(self, refused: requests.PreparedRequest) -> bool:  # noqa: ARG002 - a key is all there is
         """Get new credentials for those that a request was refused with (401).
@@ -136,13 +140,13 @@ class StripeClient:
         Raises:
             StripeError: Stripe's refusal, or its last answer when it kept failing.
             ConnectionFailedError: No answer, however often it was asked.
-            CredentialsError: There are none to ask with; it is not asked again.
+            CredentialsError: There are none to ask with.
         """
         retrying = backoff.on_exception(
             backoff.expo,
-            (StripeError, ConnectionFailedError),
+            (StripeError, ConnectionFailedError, CredentialsError),
             max_tries=max_tries,
-            giveup=lambda error: isinstance(error, StripeError) and not error.retriable,
+            giveup=lambda error: not error.retriable,
             on_backoff=_log_retry,
             jitter=backoff.full_jitter,
             max_value=MAX_WAIT,
@@ -175,6 +179,7 @@ class StripeClient:
         return True
 
     def _get_once(self, path: str, params: Params | None, endpoint: str, timeout: float) -> Object:
+        self._auth.ready()
         self._limiter.wait(endpoint)
         response = self._send(path, params, timeout)
         if response.status_code == requests.codes.unauthorized and self._auth.renew(

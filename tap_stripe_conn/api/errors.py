@@ -172,9 +172,19 @@ class BrokenListError(StripeError):
 class ConnectionFailedError(Exception):
     """No answer from Stripe: DNS, refused, TLS, timeout or a reset; `str()` says which."""
 
+    retriable = True
+
 
 class CredentialsError(Exception):
     """There are no credentials to put on a request; `str()` is one clause that says why."""
+
+    retriable = False
+
+
+class CredentialsDelayedError(CredentialsError):
+    """There are none now, but there may be later."""
+
+    retriable = True
 
 
 NOT_ENABLED: Final = (

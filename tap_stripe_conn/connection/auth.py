@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import backoff
 from typing_extensions import override
 
 from tap_stripe_conn.api.client import Authenticator
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
-    ServerError,
     StripeError,
     UnreadableAnswerError,
 )
@@ -34,10 +33,6 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.config import Settings
     from tap_stripe_conn.connection.tokens import TokenEndpoint
-
-MAX_TRIES: Final = 5
-MAX_WAIT: Final = 4.0
-"""Seconds between two tries of the token endpoint."""
 
 logger = logging.getLogger(__name__)
 
@@ -121,20 +116,28 @@ class OAuth2Authenticator(Authenticator):
         self._account_id = account_id
         self._lock = threading.Lock()
         self._token: Token | None = None
-        self._failure: str | None = None
+        self._failure: CredentialsError | None = None
+        self._failed_at = 0.0
+        self._lost = False
+        """Whether an answer, and maybe the token in it, was lost on its way."""
+
+    @override
+    def ready(self) -> None:
+        """Have a token at hand.
+
+        Raises:
+            CredentialsError: There is none.
+        """
+        self._usable()
 
     @override
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Put the token, and the account if it is another than the token's, on a request.
 
         Raises:
-            CredentialsError: There is no token, and won't be.
+            CredentialsError: There is no token.
         """
-        with self._lock:
-            token = self._token or self._kept()
-            if token is None or not token.usable:
-                token = self._renewed(token)
-            self._token = token
+        token = self._usable()
         r.headers["Authorization"] = f"Bearer {token.access_token}"
         if self._account_id and self._account_id != token.account:
             r.headers["Stripe-Account"] = self._account_id
@@ -147,11 +150,12 @@ class OAuth2Authenticator(Authenticator):
         Raises:
             CredentialsError: There is none.
         """
+        asked_at = time.monotonic()
         with self._lock:
             token = self._token
             if token and refused.headers.get("Authorization") == f"Bearer {token.access_token}":
                 logger.info("Stripe no longer accepts the access token; asking for a new one")
-                self._token = self._renewed(token)
+                self._token = self._renewed(token, asked_at)
         return True
 
     @property
@@ -160,23 +164,40 @@ class OAuth2Authenticator(Authenticator):
         """The account that the token stands for, once that is known."""
         return self._token.account if self._token else None
 
+    def _usable(self) -> Token:
+        asked_at = time.monotonic()
+        with self._lock:
+            token = self._token or self._kept()
+            if token is None or not token.usable:
+                token = self._renewed(token, asked_at)
+            self._token = token
+            return token
+
     def _kept(self) -> Token | None:
         """What the run before left, or else what is configured."""
         kept = self._store.read()
-        if kept is None and self._access_token:
+        if kept is None and self._access_token and self._account_id is None:
+            # Where an account is asked for, it must be known whether it is the token's own.
             return Token(access_token=self._access_token, refresh_token=self._refresh_token)
         return kept
 
-    def _renewed(self, before: Token | None) -> Token:
-        if self._failure is None:
-            try:
-                with self._store.locked():
-                    return self._renewed_alone(before)
-            except CredentialsError as error:
-                # Fifty threads need not be told so by Stripe each.
-                self._failure = str(error)
-                raise
-        raise CredentialsError(self._failure)
+    def _renewed(self, before: Token | None, asked_at: float) -> Token:
+        """The token that follows, for everybody who waits for it.
+
+        Args:
+            before: Which is spent.
+            asked_at: By the monotonic clock. Who waited while the attempt before failed is told so
+                without another.
+        """
+        failure = self._failure
+        if failure is not None and (not failure.retriable or asked_at < self._failed_at):
+            raise type(failure)(*failure.args)
+        try:
+            with self._store.locked():
+                return self._renewed_alone(before)
+        except CredentialsError as error:
+            self._failure, self._failed_at = error, time.monotonic()
+            raise
 
     def _renewed_alone(self, before: Token | None) -> Token:
         """The token that follows, while no other run can be at it."""
@@ -185,25 +206,17 @@ class OAuth2Authenticator(Authenticator):
             return kept  # by another run, while this one waited for it
         newest = kept.refresh_token if kept else self._refresh_token
         # Whether there is a place for what comes back is found out while nothing can be lost.
-        self._store.write(kept or Token(access_token="", refresh_token=newest, use_until=SPENT))
+        self._store.check()
         try:
-            return self._fresh(newest)
+            return self._exchanged(newest)
         except GrantRefusedError:
             # The newest comes first, for it may be the only one alive. The configured one, which it
             # replaced, can't be harmed by being refused; of Stripe Connect it may still be good.
             if newest == self._refresh_token:
                 raise
             with suppress(GrantRefusedError):
-                return self._fresh(self._refresh_token)
+                return self._exchanged(self._refresh_token)
             raise
-
-    def _fresh(self, refresh_token: str) -> Token:
-        """The token at the end of the answers that Stripe only repeats."""
-        token = self._exchanged(refresh_token)
-        while token.use_until == SPENT and token.refresh_token != refresh_token:
-            refresh_token = token.refresh_token
-            token = self._exchanged(refresh_token)
-        return token
 
     def _exchanged(self, refresh_token: str) -> Token:
         """The token that Stripe gives for a refresh token, kept.
@@ -213,39 +226,24 @@ class OAuth2Authenticator(Authenticator):
         endpoint repeats its answer to a request that it has seen (see `TokenEndpoint`). If it
         doesn't, it refuses, and nothing is worse than before.
         """
-        failures, lost = 0, False
 
         def exchange() -> Token:
-            nonlocal failures, lost
-            try:
-                token = self._endpoint.refresh(refresh_token, failures=failures)
-            except ServerError:
-                failures += 1
-                raise
-            except (ConnectionFailedError, UnreadableAnswerError):
-                lost = True
-                raise
+            token = self._endpoint.refresh(refresh_token)
             self._store.write(token)
             return token
 
-        retrying = backoff.on_exception(
-            backoff.expo,
-            (StripeError, ConnectionFailedError),
-            max_tries=MAX_TRIES,
-            giveup=lambda error: isinstance(error, StripeError) and not error.retriable,
-            on_backoff=_log_retry,
-            jitter=backoff.full_jitter,
-            max_value=MAX_WAIT,
-            logger=None,
-        )
         try:
-            token: Token = retrying(_to_its_end)(exchange)
+            token = _to_its_end(exchange)
         except (StripeError, ConnectionFailedError) as error:
             failure = self._endpoint.failure(error)
-            if lost and isinstance(failure, GrantRefusedError):
+            if self._lost and isinstance(failure, GrantRefusedError):
                 msg = f"{failure}; Stripe's answer to a request before was lost, and its token"
                 raise GrantRefusedError(msg) from error
+            self._lost |= isinstance(error, (ConnectionFailedError, UnreadableAnswerError))
             raise failure from error
+        if token.use_until == SPENT and token.refresh_token != refresh_token:
+            # Of an answer that Stripe repeats: the access token may have ended long ago.
+            return self._exchanged(token.refresh_token)
         logger.info("Stripe gave a new access token for account %s", token.account)
         return token
 
@@ -254,12 +252,3 @@ def _to_its_end(exchange: Callable[[], Token]) -> Token:
     """The result of a call that a signal can't cut short: signals only reach the main thread."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(exchange).result()
-
-
-def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself
-    logger.info(
-        "Token endpoint: %s; try %d follows in %.1f s",
-        details["exception"],
-        details["tries"] + 1,
-        details["wait"],
-    )

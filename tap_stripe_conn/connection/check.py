@@ -78,9 +78,7 @@ def check_connection(
         ConnectionUnavailableError: Stripe refuses them, or can't be reached.
     """
     found = _probe(client, PROBE)
-    if isinstance(found, ConnectionFailedError) or (
-        isinstance(found, StripeError) and found.retriable
-    ):
+    if not isinstance(found, Account) and found.retriable:
         time.sleep(PAUSE)
         found = _probe(client, SECOND_PROBE, {"limit": 1})
     elif isinstance(found, (NotEnabledError, NotFoundError)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,11 +20,12 @@ from tap_stripe_conn.api.client import Object
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    CredentialsDelayedError,
     CredentialsError,
     IpNotAllowedError,
     MissingPermissionError,
     NotFoundError,
-    RetriableError,
+    ServerError,
     StripeError,
     UnreadableAnswerError,
     error_from,
@@ -42,6 +44,12 @@ LIFETIME: Final[Mapping[str, float | None]] = {CONNECT: None, APPS: 3600.0}
 
 EARLY: Final = 300.0
 """Seconds before its end that an access token is given up, or a tenth of a shorter life."""
+
+REPEATED: Final = "Idempotent-Replayed"
+"""The header of an answer that Stripe repeats."""
+
+MOST_REPEATED: Final = 100
+"""Errors of Stripe's own to go past, of a day."""
 
 SPENT: Final = 0.0
 """`use_until` of an access token that may have ended long ago: of an answer that is repeated."""
@@ -68,8 +76,6 @@ class Token:
     account: str | None = None
     """The account that it stands for, `acct_…` (Stripe's `stripe_user_id`)."""
 
-    livemode: bool | None = None
-
     def __post_init__(self) -> None:
         """Whoever has a token has seen to it that it is not shown."""
         conceal(self.access_token, self.refresh_token)
@@ -85,7 +91,7 @@ class GrantRefusedError(CredentialsError):
 
 
 class TokenEndpoint:
-    """The token endpoint of Stripe Connect or of Stripe Apps. One call is one request."""
+    """The token endpoint of Stripe Connect or of Stripe Apps."""
 
     def __init__(
         self,
@@ -109,6 +115,8 @@ class TokenEndpoint:
         self.provider = provider
         self._client_secret = client_secret
         self._user_agent = user_agent
+        self._failures: Counter[str] = Counter()
+        """By refresh token: how often Stripe answered with an error of its own (5xx)."""
         self._setting = "api_base" if provider == APPS else "connect_base"
         self.url = (
             f"{api_base}/v1/oauth/token" if provider == APPS else f"{connect_base}/oauth/token"
@@ -125,23 +133,34 @@ class TokenEndpoint:
         """
         conceal(code)
         try:
-            return self._post({"grant_type": "authorization_code", "code": code}, {})
+            response = self._sent({"grant_type": "authorization_code", "code": code}, {})
+            if not response.ok:
+                raise error_from(response.status_code, response.headers, response.content)
+            return self._token(response, None)
         except (StripeError, ConnectionFailedError) as error:
             raise self.failure(error, "authorization code") from error
 
-    def refresh(self, refresh_token: str, *, failures: int = 0) -> Token:
-        """The token that follows.
+    def refresh(self, refresh_token: str) -> Token:
+        """The token that follows, by one request, not counting answers that Stripe only repeats.
 
         Args:
             refresh_token: Of Stripe Apps, it dies of this, if it works.
-            failures: How often Stripe answered this with an error of its own (5xx) before.
 
         Raises:
             StripeError: Stripe's refusal.
             ConnectionFailedError: No answer; whether Stripe has made a token is unknown.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return self._post(form, self._idempotency(refresh_token, failures))
+        while True:
+            response = self._sent(form, self._idempotency(refresh_token))
+            if response.ok:
+                return self._token(response, refresh_token)
+            error = error_from(response.status_code, response.headers, response.content)
+            if isinstance(error, ServerError):
+                self._failures[refresh_token] += 1
+                if REPEATED in response.headers and self._failures[refresh_token] < MOST_REPEATED:
+                    continue
+            raise error
 
     def failure(
         self, error: StripeError | ConnectionFailedError, given: str = "refresh token"
@@ -153,7 +172,7 @@ class TokenEndpoint:
             given: What it was to be exchanged for.
         """
         if isinstance(error, ConnectionFailedError):
-            return CredentialsError(f"Stripe's token endpoint can't be reached: {error}")
+            return CredentialsDelayedError(f"Stripe's token endpoint can't be reached: {error}")
         if error.code == "invalid_grant":
             return self._refused_grant(error, given)
         said = f"HTTP {error.http_status}"
@@ -171,14 +190,13 @@ class TokenEndpoint:
             why = "Stripe refused to exchange the token"
             if isinstance(error, MissingPermissionError):
                 why += "; client_secret must be the secret key (sk_…) of the platform or app"
-            elif isinstance(error, RetriableError):
+            elif error.retriable:
                 why = "Stripe's token endpoint is failing; try again later"
-        return CredentialsError(f"{why} ({said})")
+        kind = CredentialsDelayedError if error.retriable else CredentialsError
+        return kind(f"{why} ({said})")
 
     def _refused_grant(self, error: StripeError, given: str) -> CredentialsError:
-        if re.search(
-            r"(live|test) ?mode API key|returning (live|test) keys", error.message, re.IGNORECASE
-        ):
+        if _OTHER_MODE.search(error.message):
             return CredentialsError(
                 "client_secret is of the other mode, live or test, than what the account's owner "
                 f"granted; enter the secret key of that mode ({error})"
@@ -189,7 +207,7 @@ class TokenEndpoint:
             f"again ({error})"
         )
 
-    def _idempotency(self, refresh_token: str, failures: int) -> Mapping[str, str]:
+    def _idempotency(self, refresh_token: str) -> Mapping[str, str]:
         """Stripe's API answers a POST with the same key again as it did the first time, for a day.
 
         A lost token can thus be had again, even by the next run: the key follows from the token.
@@ -200,16 +218,15 @@ class TokenEndpoint:
         """
         if self.provider == CONNECT:
             return {}
-        digest = hashlib.sha256(f"{refresh_token} {failures}".encode()).hexdigest()
-        return {"Idempotency-Key": f"tap-stripe-conn-{digest}"}
+        text = f"{refresh_token} {self._failures[refresh_token]}"
+        return {"Idempotency-Key": f"tap-stripe-conn-{hashlib.sha256(text.encode()).hexdigest()}"}
 
-    def _post(self, form: Mapping[str, str], headers: Mapping[str, str]) -> Token:
+    def _sent(self, form: Mapping[str, str], headers: Mapping[str, str]) -> requests.Response:
         if self.provider == CONNECT:
             form = {**form, "client_secret": self._client_secret}
-        asked_at = time.time()
         try:
             with requests.Session() as session:
-                response = session.post(
+                return session.post(
                     self.url,
                     data=form,
                     auth=(self._client_secret, ""),
@@ -219,13 +236,8 @@ class TokenEndpoint:
                 )
         except (requests.RequestException, OSError, ValueError) as error:
             raise connection_failed(error) from error
-        if not response.ok:
-            raise error_from(response.status_code, response.headers, response.content)
-        return self._token(response, form.get("refresh_token"), asked_at)
 
-    def _token(
-        self, response: requests.Response, refresh_token: str | None, asked_at: float
-    ) -> Token:
+    def _token(self, response: requests.Response, refresh_token: str | None) -> Token:
         answer = _object(response)
         access_token = _text(answer, "access_token")
         # What follows is kept even where something else in the answer is not as documented.
@@ -242,16 +254,15 @@ class TokenEndpoint:
         lifetime = answer.get("expires_in")
         if not isinstance(lifetime, (int, float)) or lifetime <= 0:
             lifetime = LIFETIME[self.provider]
+        asked_at = time.time() - response.elapsed.total_seconds()
         use_until = lifetime and asked_at + lifetime - min(EARLY, lifetime / 10)
-        if "Idempotent-Replayed" in response.headers:
+        if REPEATED in response.headers:
             use_until = SPENT
-        livemode = answer.get("livemode")
         return Token(
             access_token=access_token,
             refresh_token=refresh_token,
             use_until=use_until,
             account=_text(answer, "stripe_user_id"),
-            livemode=livemode if isinstance(livemode, bool) else None,
         )
 
 

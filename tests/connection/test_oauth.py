@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_stripe_conn.api.client import StripeClient
+from tap_stripe_conn.api import client as client_module
+from tap_stripe_conn.api.client import MAX_TRIES, StripeClient
 from tap_stripe_conn.api.errors import AccountError, AuthenticationError, CredentialsError
 from tap_stripe_conn.api.limits import Limiter
-from tap_stripe_conn.connection import auth
 from tap_stripe_conn.connection.auth import OAuth2Authenticator
 from tap_stripe_conn.connection.token_store import TokenStore
 from tap_stripe_conn.connection.tokens import TokenEndpoint
@@ -41,7 +41,11 @@ class Connection:
     path: Path
 
     def run(
-        self, *, access_token: str | None = None, account_id: str | None = None
+        self,
+        *,
+        access_token: str | None = None,
+        account_id: str | None = None,
+        rate: float = 10_000,
     ) -> StripeClient:
         """A client with an authenticator of its own, as each run has."""
         endpoint = TokenEndpoint(
@@ -61,7 +65,7 @@ class Connection:
         return StripeClient(
             base=self.stripe.url,
             auth=authenticator,
-            limiter=Limiter(rate=10_000, endpoint_rate=10_000),
+            limiter=Limiter(rate=rate, endpoint_rate=10_000),
             api_version=API_VERSION,
             user_agent="tap-stripe-conn/1.2.3",
         )
@@ -106,7 +110,7 @@ def clock(stripe: FakeStripe) -> list[float]:
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "MAX_WAIT", 0.05)
+    monkeypatch.setattr(client_module, "MAX_WAIT", 0.05)
 
 
 def statuses(stripe: FakeStripe, path: str) -> list[int | None]:
@@ -276,25 +280,23 @@ def test_a_lost_answer_does_not_lose_the_grant(app: Connection, kind: str) -> No
 
 
 def test_an_access_token_that_may_have_ended_since_is_not_used(
-    app: Connection, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+    app: Connection, clock: list[float]
 ) -> None:
-    monkeypatch.setattr(auth, "MAX_TRIES", 1)
     for _ in range(3):
         app.stripe.fault("/v1/oauth/token", "reset", after=len(app.stripe.token_requests) and 1)
         with pytest.raises(CredentialsError, match="token endpoint can't be reached"):
-            app.run().get("/v1/account")
+            app.run().get("/v1/account", max_tries=1)
         clock[0] += 3601.0
     assert app.run().get("/v1/account")["id"] == app.account
     assert statuses(app.stripe, "/v1/account") == [200]
 
 
 def test_a_run_after_one_that_was_killed_before_the_answer_came_gets_that_answer(
-    app: Connection, monkeypatch: pytest.MonkeyPatch
+    app: Connection,
 ) -> None:
-    monkeypatch.setattr(auth, "MAX_TRIES", 1)
     app.stripe.fault("/v1/oauth/token", "reset")
     with pytest.raises(CredentialsError, match="token endpoint can't be reached"):
-        app.run().get("/v1/account")
+        app.run().get("/v1/account", max_tries=1)
     assert app.run().get("/v1/account")["id"] == app.account
 
 
@@ -304,6 +306,15 @@ def test_an_error_of_stripes_own_is_not_asked_for_again(app: Connection, when: s
     assert app.run().get("/v1/account")["id"] == app.account
     keys = [request.headers["idempotency-key"] for request in app.stripe.token_requests]
     assert len(set(keys)) == len(keys) == 3
+
+
+def test_errors_that_stripe_only_repeats_do_not_keep_the_next_run_from_a_token(
+    app: Connection,
+) -> None:
+    app.stripe.fault("/v1/oauth/token", status=500, times=MAX_TRIES, when="during")
+    with pytest.raises(CredentialsError, match="Stripe's token endpoint is failing"):
+        app.run().get("/v1/account")
+    assert app.run().get("/v1/account", max_tries=1)["id"] == app.account
 
 
 def test_where_a_lost_answer_is_not_repeated_the_message_says_what_happened(
@@ -328,7 +339,41 @@ def test_a_token_endpoint_that_keeps_failing_is_given_up(granted: Connection) ->
     granted.stripe.fault("*/oauth/token", status=503, times=99)
     with pytest.raises(CredentialsError, match="Stripe's token endpoint is failing"):
         granted.run().get("/v1/account")
-    assert len(granted.stripe.token_requests) == 5
+    assert len(granted.stripe.token_requests) == MAX_TRIES
+    assert statuses(granted.stripe, "/v1/account") == []
+
+
+def test_a_run_outlives_a_failing_token_endpoint(app: Connection, clock: list[float]) -> None:
+    client = app.run()
+    client.get("/v1/account")
+    clock[0] = 3601.0
+    app.stripe.fault("/v1/oauth/token", status=503, times=MAX_TRIES - 2)
+    assert client.get("/v1/account")["id"] == app.account
+
+
+def test_who_waited_while_the_token_endpoint_failed_does_not_ask_it_as_well(
+    app: Connection,
+) -> None:
+    app.stripe.fault("/v1/oauth/token", status=503, times=99)
+    app.stripe.before_request = lambda _: time.sleep(0.2)
+    client = app.run()
+
+    def ask(_: int) -> None:
+        with pytest.raises(CredentialsError):
+            client.get("/v1/account", max_tries=1)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(ask, range(THREADS)))
+    assert len(app.stripe.token_requests) < 5
+
+
+def test_threads_that_wait_for_a_token_do_not_give_up_their_turns(app: Connection) -> None:
+    client = app.run(rate=50.0)
+    app.stripe.fault("/v1/oauth/token", "stall", seconds=0.5)
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(lambda _: client.get("/v1/account"), range(20)))
+    times = [request.time for request in app.stripe.requests if request.path == "/v1/account"]
+    assert max(times) - min(times) >= 18 / 50
 
 
 # --- The account -------------------------------------------------------------------------------
@@ -346,10 +391,11 @@ def test_another_account_is_asked_for_and_refused_by_stripe(granted: Connection)
     assert granted.stripe.requests[-1].headers["stripe-account"] == other
 
 
-def test_a_token_of_an_account_not_known_yet_asks_for_the_configured_one(
+def test_an_access_token_whose_account_is_not_known_is_not_used_for_a_certain_one(
     granted: Connection,
 ) -> None:
     access = granted.stripe.oauth_token(granted.account, path=TOKEN_URLS[granted.provider])
     client = granted.run(access_token=access, account_id=granted.account)
     assert client.get("/v1/account")["id"] == granted.account
-    assert granted.stripe.requests[-1].headers["stripe-account"] == granted.account
+    assert len(granted.stripe.token_requests) == 1
+    assert "stripe-account" not in granted.stripe.requests[-1].headers

@@ -24,7 +24,6 @@ FIRST = Token(
     refresh_token="refresh-1",  # noqa: S106 - likewise
     use_until=1_700_000_000.5,
     account="acct_1",
-    livemode=False,
 )
 SECOND = replace(FIRST, access_token="access-2", refresh_token="refresh-2")  # noqa: S106 - likewise
 

@@ -58,7 +58,7 @@ def seconds_of_use(token: Token) -> float | None:
 def test_a_token_knows_its_account_and_what_follows_it() -> None:
     token = exchanged(ANSWER)
     assert (token.access_token, token.refresh_token) == ("access-2", "refresh-2")
-    assert (token.account, token.livemode) == ("acct_1", False)
+    assert token.account == "acct_1"
 
 
 def test_a_refresh_token_that_is_not_replaced_stays() -> None:

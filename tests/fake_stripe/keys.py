@@ -185,11 +185,14 @@ class Keys:
         above: list[str] = []
         if context is not None:
             *above, wanted = context.split("/")
+        # A token stands for its account already, and is refused where it names it.
+        named_by_token = key.kind == "oauth" and wanted is not None
         if wanted is None:
             wanted = key.account
         # Every account is the platform's own or connected to it, so a path leads through it.
         known = wanted in accounts and above in ([], [self.platform])
-        if wanted == key.account and known and key.state != "disconnected":
+        own = wanted == key.account and not named_by_token
+        if own and known and key.state != "disconnected":
             return wanted
         if key.kind == "restricted" and not key.connect:
             raise StripeError(
