@@ -19,7 +19,7 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_wit
 from tap_stripe_conn.redaction import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
@@ -311,18 +311,16 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
 def secrets_of(config: Mapping[str, Any]) -> Iterator[str]:
     """Whatever may be secret in `config`, which nobody has checked yet.
 
-    That is what secret settings hold, of whatever type, and settings that sound like one.
+    That is what secret settings hold, of whatever type, and settings that are nearly called so.
     """
     for name, value in config.items():
-        if name in SECRETS or (name not in _PROPERTIES.wrapped and _sounds_secret(name)):
+        near = name not in _PROPERTIES.wrapped and _near(name, SECRETS)
+        if name in SECRETS or near:
             yield from _texts(value)
 
 
-def _sounds_secret(name: str) -> bool:
-    return bool(
-        re.search("key|secret|token|passw|credential", name, re.IGNORECASE)
-        or difflib.get_close_matches(name, SECRETS, n=1, cutoff=0.7)
-    )
+def _near(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.7)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -347,7 +345,7 @@ def _unset(value: object) -> bool:
 
 def _misspelt(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     for name in unknown_settings(config, schema):
-        near = difflib.get_close_matches(name, schema["properties"], n=1, cutoff=0.7)
+        near = _near(name, schema["properties"])
         if near:
             yield f"There is no setting {name!r}; did you mean {near[0]!r}?"
 

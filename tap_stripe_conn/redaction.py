@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, cast
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SHORTEST: Final = 8
 """Characters of a secret. Stripe's are all longer, and without every "x" or "stripe" that somebody
@@ -45,7 +45,7 @@ def redacted(text: str) -> str:
 
     A key keeps its kind (`sk_live_…`), a URL the names of its parameters (`?limit=…`).
     """
-    spans = sorted(_spans(text))
+    spans = sorted(_spans(text, _SHAPES))
     if not spans:
         return text
     parts: list[str] = []
@@ -54,6 +54,11 @@ def redacted(text: str) -> str:
         parts += text[shown:start], instead
         shown = end
     return "".join([*parts, text[shown:]])
+
+
+def holds_secret(text: str) -> bool:
+    """Whether there is a secret in a text, known or by its shape."""
+    return next(_spans(text, _SECRETS), None) is not None
 
 
 def protect_logs() -> None:
@@ -139,13 +144,13 @@ class _Span(NamedTuple):
     instead: str
 
 
-def _spans(text: str) -> Iterator[_Span]:
+def _spans(text: str, shapes: Sequence[_Shape]) -> Iterator[_Span]:
     for form in _concealed.forms:
         at = text.find(form.text)
         while at >= 0:
             yield _span(text, at + form.first, at + form.last, form.instead)
             at = text.find(form.text, at + 1)
-    for shape in _SHAPES:
+    for shape in shapes:
         if any(mark in text for mark in shape.marks):
             for found in shape.pattern.finditer(text):
                 yield _span(text, *found.span(1), ELLIPSIS)
@@ -316,7 +321,7 @@ _RANDOM: Final = r"(?=\w{0,31}[A-Z0-9])\w{12,}"
 
 _KEYS: Final = ("sk_", "rk_", "pk_", "ek_")
 
-_SHAPES: Final = (
+_SECRETS: Final = (
     _Shape(_KEYS, re.compile(rf"{_BEGIN}[srpe]k_(?:org_(?:live_|test_)?|live_|test_)({_REST})")),
     _Shape(_KEYS, re.compile(r"[srpe]k_(?:org_)?(?:live|test)_([A-Za-z0-9]{16,})")),
     _Shape(
@@ -332,6 +337,9 @@ _SHAPES: Final = (
     ),
     _Shape(("Basic ",), re.compile(r"\bBasic ((?=[A-Za-z+/]*[0-9=])[A-Za-z0-9+/]{11,}={0,2})")),
     _Shape(("Bearer ",), re.compile(r"\bBearer ((?=[A-Za-z._~+/-]*[0-9])[\w.~+/-]{16,}=*)")),
+)
+_SHAPES: Final = (
+    *_SECRETS,
     # The values of a URL's query, and the user in front of its host.
     _Shape(
         ("=",),

@@ -46,7 +46,7 @@ from tap_stripe_conn.doctor import examine
 from tap_stripe_conn.exit_codes import COMPLETE
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
-from tap_stripe_conn.redaction import conceal, redacted
+from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
@@ -342,14 +342,14 @@ class TapStripeConn(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over the state of the run before, which must not bring a secret along.
+        """Take over the state of the run before.
 
         Raises:
-            ConfigError: It is not a Singer state.
+            ConfigError: It is not a Singer state, or holds a secret, which would go out again.
         """
-        given = json.dumps(state, default=str)
-        if (clean := redacted(given)) != given:
-            state = json.loads(clean)
+        if holds_secret(json.dumps(state, default=str)):
+            msg = "The state holds a secret, such as a key; remove it"
+            raise ConfigError(msg)
         bookmarks: object = state.get("bookmarks", {})
         if not isinstance(bookmarks, dict) or not all(
             isinstance(bookmark, dict) for bookmark in bookmarks.values()

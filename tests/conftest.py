@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 
 from tap_stripe_conn import redaction
 from tests.fake_stripe import FakeStripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# A machine that does more than one thing at once has no sense of time.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture

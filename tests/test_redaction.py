@@ -204,7 +204,11 @@ def test_secrets_that_overlap_leave_nothing_of_each_other(
         assert redacted(f"<{first}{rest}>") == "<[secret]>"
 
 
-@pytest.mark.parametrize("secret", [odd(), key(), key("rt_"), "  " + key() + "\n"])
+@pytest.mark.parametrize(
+    "secret",
+    [odd(), key(), key("rt_"), "  " + key() + "\n"],
+    ids=["odd", "key", "token", "key with space around"],
+)
 @pytest.mark.parametrize("around", ["{}", "a{}b", "id:{}", "{}:", "xy{}"])
 def test_a_secret_is_searched_for_in_every_form_that_tests_know(secret: str, around: str) -> None:
     conceal(secret)
@@ -307,7 +311,7 @@ def _logged(
 
 @pytest.mark.parametrize("what", LOGGED)
 @pytest.mark.parametrize("formatter", FORMATTERS)
-@pytest.mark.parametrize("secret", [odd(), key()])
+@pytest.mark.parametrize("secret", [odd(), key()], ids=["odd", "key"])
 def test_no_log_shows_a_secret(what: str, formatter: logging.Formatter | None, secret: str) -> None:
     conceal(secret)
     protect_logs()
@@ -316,7 +320,7 @@ def test_no_log_shows_a_secret(what: str, formatter: logging.Formatter | None, s
     assert [form for form in forms(secret) if form in said] == []
 
 
-@pytest.mark.parametrize("secret", [odd(), key()])
+@pytest.mark.parametrize("secret", [odd(), key()], ids=["odd", "key"])
 def test_structured_logs_stay_json(secret: str) -> None:
     conceal(secret)
     protect_logs()
