@@ -26,7 +26,7 @@ from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, NOT_WHOLE
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import OutputError, output
 from tap_stripe_conn.redaction import conceal, protect_logs, protect_stderr, redacted
-from tap_stripe_conn.report import Report
+from tap_stripe_conn.report import Report, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,7 +222,7 @@ def _summarize(outcomes: Sequence[Outcome]) -> int:
         )
         return FAILED
     if left_out:
-        named = "; ".join(f"{outcome.stream}, {outcome.reason}" for outcome in left_out)
+        named = joined([f"{outcome.stream}, {outcome.reason}" for outcome in left_out], "; ")
         click.echo(
             f"{len(left_out)} of {len(outcomes)} selected streams could not be read whole: {named}",
             err=True,

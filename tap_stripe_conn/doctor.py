@@ -18,6 +18,7 @@ from tap_stripe_conn.api.errors import (
     MissingPermissionError,
 )
 from tap_stripe_conn.streams.children import listing_of, may_have_children, tells_of_none
+from tap_stripe_conn.streams.family import families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
 if TYPE_CHECKING:
@@ -49,12 +50,9 @@ def examine(streams: Sequence[StripeStream], client: StripeClient) -> list[Outco
         ConnectionFailedError: Stripe can't be reached any more.
         CredentialsError: No access token can be had any more.
     """
-    roots: dict[str, list[StripeStream]] = {}
-    for stream in streams:
-        roots.setdefault(stream.root.name, []).append(stream)
     # Whom many wait for goes first.
-    families = sorted(roots.values(), key=len, reverse=True)
-    jobs = [partial(_examine_family, members, client) for members in families]
+    longest_first = sorted(families(streams), key=len, reverse=True)
+    jobs = [partial(_examine_family, members, client) for members in longest_first]
     outcomes = {outcome.stream: outcome for outcome in _worked_off(jobs, min(CREW, len(streams)))}
     return [outcomes[stream.name] for stream in streams]
 

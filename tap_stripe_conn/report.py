@@ -180,8 +180,8 @@ class Report:
             for permission, streams in self.permissions.items()
         ]
         failed = [f"{each.stream}, {each.reason}" for each in wrong if not each.closed]
-        parts = [f"missing permission {_joined(missing, ', ')}"] if missing else []
-        parts += [_joined(failed, "; ")] if failed else []
+        parts = [f"missing permission {joined(missing, ', ')}"] if missing else []
+        parts += [joined(failed, "; ")] if failed else []
         count = f"{len(wrong)} of {len(self.outcomes)}"
         return f"{count} selected streams can't be read: {'; '.join(parts)}"
 
@@ -266,7 +266,8 @@ class Report:
         return lines
 
 
-def _joined(parts: Sequence[str], separator: str) -> str:
+def joined(parts: Sequence[str], separator: str) -> str:
+    """The parts in one line; of many, the first and how many more there are."""
     more = len(parts) - _NAMED
     shown = [*parts[:_NAMED], f"and {more} more"] if more > 0 else parts
     return separator.join(shown)

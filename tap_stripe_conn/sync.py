@@ -17,11 +17,11 @@ from tap_stripe_conn.api.errors import (
     CredentialsError,
 )
 from tap_stripe_conn.messages import OutputError
-from tap_stripe_conn.streams.family import Failure, Family
+from tap_stripe_conn.streams.family import Failure, Family, families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from singer_sdk.metrics import Counter as MetricsCounter
 
@@ -77,18 +77,11 @@ class Sync:
             OutputError: The messages can't be written any more.
         """
         try:
-            for family in self._families():
-                self._run(family)
+            for members in families(self._streams):
+                self._run(Family(members[0].root, members, self._source))
         finally:
             self._write_state()
         return [self._outcomes[stream.name] for stream in self._streams]
-
-    def _families(self) -> Iterator[Family]:
-        roots: dict[str, list[StripeStream]] = {}
-        for stream in self._streams:
-            roots.setdefault(stream.root.name, []).append(stream)
-        for members in roots.values():
-            yield Family(members[0].root, members, self._source)
 
     def _run(self, family: Family) -> None:
         try:

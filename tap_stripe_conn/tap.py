@@ -193,6 +193,7 @@ class TapStripeConn(Tap):
         try:
             return examine(streams, self.client)
         except (AuthenticationError, ConnectionFailedError, CredentialsError) as error:
+            self.client.close()
             why = reason(error, self.settings.account_id, self.settings.auth_scheme)
             raise ConnectionUnavailableError(why) from error
 

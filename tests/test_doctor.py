@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_stripe_conn import doctor
+from tap_stripe_conn.api.client import ClosedError
 from tap_stripe_conn.connection import check
 from tap_stripe_conn.connection.check import ConnectionUnavailableError
 from tap_stripe_conn.streams.outcome import Outcome, Status
@@ -199,6 +200,16 @@ def test_credentials_that_are_withdrawn_midway_end_the_test(stripe: FakeStripe) 
     stripe.fault("/v1/refunds", status=401, body=body, times=math.inf)
     with pytest.raises(ConnectionUnavailableError, match="the API key has expired or was rolled"):
         examined(stripe, "charges", "refunds")
+
+
+def test_nothing_is_asked_any_more_when_the_test_has_ended(stripe: FakeStripe) -> None:
+    body = refused("Expired API Key provided", code="api_key_expired")
+    stripe.fault("/v1/refunds", status=401, body=body, times=math.inf)
+    tap = tap_of(stripe, ["charges", "refunds"])
+    with pytest.raises(ConnectionUnavailableError):
+        tap.examine()
+    with pytest.raises(ClosedError):
+        tap.client.get("/v1/charges")
 
 
 def test_a_refused_connection_is_not_examined(stripe: FakeStripe) -> None:

@@ -79,6 +79,10 @@ class Authenticator(AuthBase):
         return False
 
 
+class ClosedError(Exception):
+    """The client was closed while a request waited for its turn, or for another try."""
+
+
 class StripeClient:
     """Reads from Stripe: one pooled session, pinned to one API version, paced and retried.
 
@@ -116,6 +120,7 @@ class StripeClient:
             self._base, {}, stream=False, verify=None, cert=None
         )
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._ahead = 0.0
         self.requests_made = 0
 
@@ -165,6 +170,11 @@ class StripeClient:
         """
         return any(self._answers(probe, timeout) for probe in PROBES)
 
+    def close(self) -> None:
+        """Send nothing more: whoever still wants to, in whatever thread, gets a `ClosedError`."""
+        self._closed.set()
+        self._session.close()
+
     def now(self) -> int:
         """The time in whole Unix seconds by Stripe's clock, as its last answer told it."""
         return int(time.time() + self._ahead)
@@ -181,6 +191,8 @@ class StripeClient:
     def _get_once(self, path: str, params: Params | None, endpoint: str, timeout: float) -> Object:
         self._auth.ready()
         self._limiter.wait(endpoint)
+        if self._closed.is_set():
+            raise ClosedError
         response = self._send(path, params, timeout)
         if response.status_code == requests.codes.unauthorized and self._auth.renew(
             response.request

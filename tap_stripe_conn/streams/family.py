@@ -16,13 +16,21 @@ from tap_stripe_conn.api.lists import Range, pages
 from tap_stripe_conn.streams.children import children_of, without_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Listing
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
+
+
+def families(streams: Iterable[StripeStream]) -> list[list[StripeStream]]:
+    """The streams, those together that one top-level list leads to."""
+    by_root: dict[str, list[StripeStream]] = {}
+    for stream in streams:
+        by_root.setdefault(stream.root.name, []).append(stream)
+    return list(by_root.values())
 
 
 class Batch(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from tap_stripe_conn.api import client as client_module
-from tap_stripe_conn.api.client import MAX_TRIES
+from tap_stripe_conn.api.client import MAX_TRIES, ClosedError
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     InvalidRequestError,
@@ -401,3 +401,12 @@ def test_a_connection_closed_before_the_answer_is_called_so(stripe: FakeStripe) 
 def test_no_answer_however_often_it_was_asked_is_an_error(waits: list[float]) -> None:
     assert why("http://stripe.invalid", max_tries=MAX_TRIES).endswith("(DNS)")
     assert len(waits) == 9
+
+
+def test_a_closed_client_tries_nothing_again(stripe: FakeStripe) -> None:
+    client = client_of(stripe)
+    stripe.before_request = lambda _: client.close()
+    stripe.fault(PATH, status=500, times=9)
+    with pytest.raises(ClosedError):
+        client.get(PATH)
+    assert len(stripe.requests) == 1
