@@ -94,7 +94,7 @@ class StripeCommand(SingerCommand):
         except click.Abort:
             _fail("Interrupted", code=130)
         except Interrupted as interrupted:
-            _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
+            _fail("Interrupted", code=interrupted.exit_code)
         except Exception as error:
             if not isinstance(error, EXPECTED):
                 self.logger.exception("Unexpected error")
@@ -189,6 +189,8 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     tap.check_connection()
     try:
         outcomes = tap.sync()
+    except Interrupted as interrupted:
+        _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
     except (StripeError, ConnectionFailedError, CredentialsError) as error:
         raise RunFailedError(
             reason(error, tap.settings.account_id, tap.settings.auth_scheme)

@@ -14,8 +14,8 @@ from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
     ExpandRefusedError,
+    ForbiddenError,
     InvalidRequestError,
-    MissingPermissionError,
 )
 from tap_stripe_conn.streams.children import listing_of, may_have_children, tells_of_none
 from tap_stripe_conn.streams.family import families
@@ -122,7 +122,7 @@ def _probe(
     try:
         try:
             return _Probe(_rows(stream, listing, client))
-        except (ExpandRefusedError, MissingPermissionError) as error:
+        except (ExpandRefusedError, ForbiddenError) as error:
             if not listing.expand:
                 raise
             rows = _rows(stream, replace(listing, expand=()), client)

@@ -26,6 +26,9 @@ def output() -> Iterator[None]:
     Raises:
         OutputError: The reader has gone, or the disk is full.
     """
+    if sys.stdout is None:
+        msg = "there is no stdout for the tap's output"
+        raise OutputError(msg)
     try:
         yield
         sys.stdout.flush()

@@ -56,6 +56,11 @@ def redacted(text: str) -> str:
     return "".join([*parts, text[shown:]])
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal might take for a command."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def holds_secret(text: str) -> bool:
     """Whether there is a secret in a text, known or by its shape."""
     return next(_spans(text, _SECRETS), None) is not None

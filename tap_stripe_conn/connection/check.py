@@ -12,8 +12,8 @@ from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
     CredentialsError,
+    ForbiddenError,
     IpNotAllowedError,
-    MissingPermissionError,
     NotEnabledError,
     NotFoundError,
     RateLimitError,
@@ -22,7 +22,7 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
 )
 from tap_stripe_conn.config import API_KEY, OAUTH2
-from tap_stripe_conn.redaction import redacted
+from tap_stripe_conn.redaction import printable, redacted
 
 if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Object, Params, StripeClient
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 SECOND_PROBE: Final = "/v1/customers"
 """Read, one row of it, where the first probe settles nothing."""
+
+TIMEOUT: Final = 20.0
+"""Seconds to wait for the answer to a probe."""
 
 PAUSE: Final = 1.0
 """Seconds before the second probe, where Stripe stumbled over the first."""
@@ -90,8 +93,8 @@ def check_connection(
 
 def _probe(client: StripeClient, path: str, params: Params | None = None) -> Account | Failure:
     try:
-        answer = client.get(path, params, max_tries=1)
-    except MissingPermissionError as error:
+        answer = client.get(path, params, max_tries=1, timeout=TIMEOUT)
+    except ForbiddenError as error:
         # Stripe knows the key and the account: only this object is closed to it.
         return Account(error.account) if error.from_stripe else error
     except (StripeError, ConnectionFailedError, CredentialsError) as error:
@@ -113,7 +116,7 @@ def _account(answer: Object) -> Account:
 def _text(value: Any, *names: str) -> str | None:  # noqa: ANN401 - JSON
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None
+    return printable(value) if isinstance(value, str) else None
 
 
 def reason(error: Failure, account_id: str | None = None, scheme: AuthScheme = API_KEY) -> str:

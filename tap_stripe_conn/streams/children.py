@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from tap_stripe_conn.api.errors import AccountError, InvalidRequestError, NotFoundError
+from tap_stripe_conn.api.errors import (
+    AccountError,
+    InvalidRequestError,
+    NotEnabledError,
+    NotFoundError,
+)
 from tap_stripe_conn.api.lists import pages
 
 if TYPE_CHECKING:
@@ -55,11 +60,16 @@ def may_have_children(parent_row: Object, parent: Parent) -> bool:
 def tells_of_none(error: Exception, child: StripeStream) -> bool:
     """Whether an error of one parent's list says that this parent has no children.
 
-    It is gone, or a connected account that was let go: the others are still there.
+    It is gone, or a connected account that was let go or lacks a product: the others are still
+    there.
     """
-    if isinstance(error, AccountError):
-        return child.root.name == "accounts"
+    if isinstance(error, (AccountError, NotEnabledError)):
+        return child.root.name in _ACCOUNTS
     return isinstance(error, NotFoundError)
+
+
+_ACCOUNTS: Final = frozenset({"accounts", "v2_core_accounts"})
+"""Streams whose rows differ in what may be asked of them."""
 
 
 def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listing:
@@ -89,10 +99,10 @@ def _listed(
             for page in pages(client, listing.walk(span)):
                 begun = True
                 yield page
-    except (AccountError, NotFoundError) as error:
+    except (AccountError, NotEnabledError, NotFoundError) as error:
         if begun or not tells_of_none(error, child):
             raise
-        level = logging.WARNING if isinstance(error, AccountError) else logging.INFO
+        level = logging.INFO if isinstance(error, NotFoundError) else logging.WARNING
         child.logger.log(level, "No %s of %s: %s", child.name, parent_row["id"], error)
 
 

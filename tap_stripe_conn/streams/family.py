@@ -10,7 +10,7 @@ from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
     ExpandRefusedError,
-    MissingPermissionError,
+    ForbiddenError,
 )
 from tap_stripe_conn.api.lists import Range, pages
 from tap_stripe_conn.streams.children import children_of, without_lists
@@ -106,7 +106,7 @@ class Family:
             for page in self._pages_of(listing, span):
                 started = True
                 yield page
-        except (ExpandRefusedError, MissingPermissionError) as error:
+        except (ExpandRefusedError, ForbiddenError) as error:
             if started or not listing.expand:
                 raise
             for page in self._pages_of(replace(listing, expand=()), span):

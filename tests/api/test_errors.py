@@ -48,7 +48,9 @@ CAUSES: list[tuple[int, dict[str, str], type[StripeError]]] = [
     (403, {"message": NO_CONNECT}, errors.AccountError),
     (403, {"message": PERMISSION}, errors.MissingPermissionError),
     (401, {"message": "You do not have the required permissions"}, errors.MissingPermissionError),
-    (403, {"message": "Something else"}, errors.MissingPermissionError),
+    (403, {"message": "Something else"}, errors.ForbiddenError),
+    (403, {"message": "You lack a permission"}, errors.MissingPermissionError),
+    (400, {"message": "Your account is not set up to use Climate."}, errors.NotEnabledError),
     (401, {"code": "more_permissions_required"}, errors.MissingPermissionError),
     (401, {"code": "more_permissions_required_for_application"}, errors.MissingPermissionError),
     (401, {"code": "more_permissions_required_for_session"}, errors.MissingPermissionError),
@@ -179,7 +181,7 @@ def test_the_permission_that_is_missing_is_read_from_the_message() -> None:
 
 
 def test_a_refusal_that_names_no_permission_has_none() -> None:
-    error = refusal(403, {"message": "Something else"})
+    error = refusal(403, {"message": "You lack a permission"})
     assert isinstance(error, errors.MissingPermissionError)
     assert error.permission is None
 

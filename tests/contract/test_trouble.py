@@ -42,14 +42,28 @@ def test_a_refusal_in_the_middle_of_a_list_is_a_failure(
 def test_children_that_are_refused_midway_are_a_failure(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
+    parents = [str(stripe.add("customers", {})["id"]) for _ in range(3)]
+    for parent in parents:
+        stripe.add("customer_balance_transactions", parent=parent)
+    body = _error("Your account is not set up to use Issuing.")
+    stripe.fault(f"/v1/customers/{parents[1]}/balance_transactions", status=400, body=body)
+    run = tap(select=["customer_balance_transactions"])
+    assert run.code == 1
+    assert "customer_balance_transactions, failed: Your account is not set up" in run.last_line
+
+
+def test_a_connected_account_without_a_product_costs_only_its_own_children(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
     parents = [stripe.add_account() for _ in range(3)]
     for parent in parents:
         stripe.add("account_persons", parent=parent)
     body = _error("Your account is not set up to use Issuing.")
     stripe.fault(f"/v1/accounts/{parents[1]}/persons", status=400, body=body)
     run = tap(select=["account_persons"])
-    assert run.code == 1
-    assert "account_persons, failed: Your account is not set up" in run.last_line
+    assert run.code == 0
+    assert {row["account"] for row in run.rows("account_persons")} == {parents[0], parents[2]}
+    assert f"No account_persons of {parents[1]}: Your account is not set up" in run.stderr
 
 
 def test_a_refusal_of_later_parents_is_a_failure_of_the_child(
