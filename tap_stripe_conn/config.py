@@ -448,10 +448,13 @@ class _Checked:
         if text is None:
             return None
         try:
-            return Path(text.strip()).expanduser()
+            path = Path(text.strip()).expanduser()
         except RuntimeError:  # of a home that can't be found
             self.problems.append(f"Setting {name!r} begins with a user that has no home: {text}")
             return None
+        if "\0" in text:
+            self.problems.append(f"Setting {name!r} must be the path of a file, not {text!r}")
+        return path
 
     def account_id(self, *, of_organization: bool) -> str | None:
         account: str | None = self._config.get("account_id")

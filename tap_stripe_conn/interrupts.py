@@ -1,13 +1,16 @@
-"""SIGINT and SIGTERM: the run stops at once, but never in the middle of a message."""
+"""SIGINT and SIGTERM: the run stops at once, but never in the middle of what must be whole."""
 
 from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_T = TypeVar("_T")
 
 
 class Interrupted(BaseException):
@@ -58,3 +61,34 @@ class Interrupts:
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             raise Interrupted(waiting)
+
+
+def to_its_end(call: Callable[[], _T]) -> _T:
+    """The result of a call that no signal cuts short: signals only reach the main thread.
+
+    Raises:
+        BaseException: What the call raises, or the first signal that arrived meanwhile.
+    """
+    results: list[_T] = []
+    errors: list[BaseException] = []
+    # Not the thread's end: Python 3.11 takes it for ended where a signal interrupts a join.
+    over = Event()
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised where the call was made
+            errors.append(error)
+        finally:
+            over.set()
+
+    Thread(target=run).start()
+    interruptions: list[BaseException] = []
+    while not over.is_set():
+        try:
+            over.wait()
+        except BaseException as interruption:  # noqa: BLE001 - raised when the call is over
+            interruptions.append(interruption)
+    for error in (*interruptions, *errors):
+        raise error
+    return results[0]

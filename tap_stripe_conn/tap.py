@@ -148,6 +148,8 @@ class TapStripeConn(Tap):
             account = check_connection(
                 self.client, account_id=settings.account_id, scheme=settings.auth_scheme
             )
+        except CredentialsError as error:
+            raise ConnectionUnavailableError(str(error)) from error
         except ConnectionUnavailableError as error:
             if not elsewhere:
                 raise

@@ -29,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "messages": set(),
     "config": {"redaction"},
     "private_file": set(),
-    "connection": {"api", "config", "private_file", "redaction"},
+    "connection": {"api", "config", "interrupts", "private_file", "redaction"},
     "streams": {"api", "catalogue", "config"},
     "sync": {"api", "interrupts", "messages", "streams"},
     "doctor": {"api", "streams"},

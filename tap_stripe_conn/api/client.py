@@ -19,6 +19,7 @@ from requests.auth import AuthBase
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
+    IpNotAllowedError,
     StripeError,
     UnreadableAnswerError,
     error_from,
@@ -194,9 +195,7 @@ class StripeClient:
         if self._closed.is_set():
             raise ClosedError
         response = self._send(path, params, timeout)
-        if response.status_code == requests.codes.unauthorized and self._auth.renew(
-            response.request
-        ):
+        if _is_refusal(response) and self._auth.renew(response.request):
             self._limiter.wait(endpoint)
             response = self._send(path, params, timeout)
         if not response.ok:
@@ -234,6 +233,14 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
+
+
+def _is_refusal(response: requests.Response) -> bool:
+    """Whether Stripe itself no longer accepts the credentials."""
+    if response.status_code != requests.codes.unauthorized:
+        return False
+    error = error_from(response.status_code, response.headers, response.content)
+    return error.from_stripe and not isinstance(error, IpNotAllowedError)
 
 
 def _unreadable(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
@@ -19,16 +18,16 @@ from tap_stripe_conn.api.client import Authenticator
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
+    ServerError,
     StripeError,
     UnreadableAnswerError,
 )
-from tap_stripe_conn.config import OAUTH2, ORGANIZATION_KEY
+from tap_stripe_conn.config import APPS, OAUTH2, ORGANIZATION_KEY
 from tap_stripe_conn.connection.token_store import TokenStore, token_path
 from tap_stripe_conn.connection.tokens import SPENT, GrantRefusedError, Token, token_endpoint
+from tap_stripe_conn.interrupts import to_its_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from requests import PreparedRequest
 
     from tap_stripe_conn.config import Settings
@@ -47,7 +46,7 @@ def authenticator_for(settings: Settings, *, user_agent: str) -> Authenticator:
     if settings.auth_scheme == OAUTH2:
         return OAuth2Authenticator(
             token_endpoint(settings, user_agent=user_agent),
-            TokenStore(token_path(settings), settings.refresh_token),
+            TokenStore(token_path(settings), settings.refresh_token, settings.oauth_access_token),
             refresh_token=settings.refresh_token,
             access_token=settings.oauth_access_token,
             account_id=settings.account_id,
@@ -118,6 +117,8 @@ class OAuth2Authenticator(Authenticator):
         self._token: Token | None = None
         self._failure: CredentialsError | None = None
         self._failed_at = 0.0
+        self._used: set[str] = set()
+        """Access tokens of the store that this run knows."""
         self._lost = False
         """Whether an answer, and maybe the token in it, was lost on its way."""
 
@@ -155,7 +156,7 @@ class OAuth2Authenticator(Authenticator):
             token = self._token
             if token and refused.headers.get("Authorization") == f"Bearer {token.access_token}":
                 logger.info("Stripe no longer accepts the access token; asking for a new one")
-                self._token = self._renewed(token, asked_at)
+                self._token = self._renewed(asked_at)
         return True
 
     @property
@@ -169,23 +170,28 @@ class OAuth2Authenticator(Authenticator):
         with self._lock:
             token = self._token or self._kept()
             if token is None or not token.usable:
-                token = self._renewed(token, asked_at)
+                token = self._renewed(asked_at)
             self._token = token
             return token
 
     def _kept(self) -> Token | None:
         """What the run before left, or else what is configured."""
         kept = self._store.read()
-        if kept is None and self._access_token and self._account_id is None:
-            # Where an account is asked for, it must be known whether it is the token's own.
+        if kept is not None:
+            self._used.add(kept.access_token)
+        # Where an account is asked for, it must be known whether it is the token's own.
+        if (
+            self._access_token
+            and self._account_id is None
+            and not self._store.has_seen_access_token()
+        ):
             return Token(access_token=self._access_token, refresh_token=self._refresh_token)
         return kept
 
-    def _renewed(self, before: Token | None, asked_at: float) -> Token:
+    def _renewed(self, asked_at: float) -> Token:
         """The token that follows, for everybody who waits for it.
 
         Args:
-            before: Which is spent.
             asked_at: By the monotonic clock. Who waited while the attempt before failed is told so
                 without another.
         """
@@ -194,16 +200,17 @@ class OAuth2Authenticator(Authenticator):
             raise type(failure)(*failure.args)
         try:
             with self._store.locked():
-                return self._renewed_alone(before)
+                return self._renewed_alone()
         except CredentialsError as error:
             self._failure, self._failed_at = error, time.monotonic()
             raise
 
-    def _renewed_alone(self, before: Token | None) -> Token:
+    def _renewed_alone(self) -> Token:
         """The token that follows, while no other run can be at it."""
         kept = self._store.read()
-        if kept and kept.usable and (before is None or kept.access_token != before.access_token):
-            return kept  # by another run, while this one waited for it
+        if kept and kept.usable and kept.access_token not in self._used:
+            self._used.add(kept.access_token)
+            return kept  # by another run, since this one looked
         newest = kept.refresh_token if kept else self._refresh_token
         # Whether there is a place for what comes back is found out while nothing can be lost.
         self._store.check()
@@ -230,16 +237,18 @@ class OAuth2Authenticator(Authenticator):
         def exchange() -> Token:
             token = self._endpoint.refresh(refresh_token)
             self._store.write(token)
+            self._used.add(token.access_token)
             return token
 
         try:
-            token = _to_its_end(exchange)
+            token = to_its_end(exchange)
         except (StripeError, ConnectionFailedError) as error:
             failure = self._endpoint.failure(error)
             if self._lost and isinstance(failure, GrantRefusedError):
                 msg = f"{failure}; Stripe's answer to a request before was lost, and its token"
                 raise GrantRefusedError(msg) from error
-            self._lost |= isinstance(error, (ConnectionFailedError, UnreadableAnswerError))
+            rotating = self._endpoint.provider == APPS
+            self._lost |= rotating and isinstance(error, _LOST)
             raise failure from error
         if token.use_until == SPENT and token.refresh_token != refresh_token:
             # Of an answer that Stripe repeats: the access token may have ended long ago.
@@ -248,7 +257,5 @@ class OAuth2Authenticator(Authenticator):
         return token
 
 
-def _to_its_end(exchange: Callable[[], Token]) -> Token:
-    """The result of a call that a signal can't cut short: signals only reach the main thread."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(exchange).result()
+_LOST: Final = (ConnectionFailedError, ServerError, UnreadableAnswerError)
+"""After these, Stripe may have carried out a request nevertheless."""

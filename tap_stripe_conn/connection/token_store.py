@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 
+ROOM: Final = 4096
+"""Characters that the next token may take."""
+
 PATIENCE: Final = 180.0
 """Seconds to wait for another run that is renewing the tokens of the same file."""
 
@@ -36,16 +39,18 @@ class TokenStore:
     and two connections that share a file don't cost each other their tokens.
     """
 
-    def __init__(self, path: Path, refresh_token: str) -> None:
+    def __init__(self, path: Path, refresh_token: str, access_token: str | None = None) -> None:
         """Find the grant in a file; nothing is read yet.
 
         Args:
             path: The file, which need not exist.
             refresh_token: As configured.
+            access_token: As configured.
         """
         self.path = path.resolve()
         self._configured = refresh_token
-        self._digest = hashlib.sha256(refresh_token.encode()).hexdigest()
+        self._digest = _digest(refresh_token)
+        self._access_digest = access_token and _digest(access_token)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -76,6 +81,15 @@ class TokenStore:
         entry = self._entry(self._entries())
         return entry.token if entry else None
 
+    def has_seen_access_token(self) -> bool:
+        """Whether the configured access token was configured when a token was kept last.
+
+        Raises:
+            CredentialsError: The file can't be read.
+        """
+        entry = self._entry(self._entries())
+        return entry is not None and entry.access_token == self._access_digest
+
     def write(self, token: Token) -> None:
         """Keep a token, in place of the one before, before anybody uses it. Needs the lock.
 
@@ -90,6 +104,7 @@ class TokenStore:
         entry.token = token
         if self._digest not in entry.configured:
             entry.configured.append(self._digest)
+        entry.access_token = self._access_digest
         self._keep(entries)
 
     def check(self) -> None:
@@ -98,7 +113,7 @@ class TokenStore:
         Raises:
             CredentialsError: It can't.
         """
-        self._keep(self._entries())
+        self._keep(self._entries(), reserve=ROOM)
 
     def save(self, token: Token) -> None:
         """Lock and write.
@@ -136,8 +151,9 @@ class TokenStore:
             raise CredentialsError(msg)
         return document.grants
 
-    def _keep(self, entries: list[_Entry]) -> None:
-        document = {"version": VERSION, "grants": [asdict(entry) for entry in entries]}
+    def _keep(self, entries: list[_Entry], *, reserve: int = 0) -> None:
+        grants = [asdict(entry) for entry in entries]
+        document = {"version": VERSION, "grants": grants, "reserve": " " * reserve}
         with self._reporting():
             write_private(self.path, json.dumps(document, indent=2))
 
@@ -160,6 +176,8 @@ class _Entry:
     """SHA-256 of the refresh tokens that were configured for it."""
 
     token: Token
+    access_token: str | None = None
+    """SHA-256 of the access token that was configured then."""
 
 
 @dataclass
@@ -168,10 +186,17 @@ class _Document:
     grants: list[_Entry]
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def token_path(settings: Settings) -> Path:
     """The file that the settings name, or else one for their grant in the user's state directory.
 
     On Linux, that is `~/.local/state/tap-stripe-conn/<hash>.json`.
+
+    Raises:
+        CredentialsError: The user has no such directory.
     """
     if settings.token_file is not None:
         return settings.token_file
@@ -183,4 +208,9 @@ def token_path(settings: Settings) -> Path:
         settings.refresh_token,
     )
     digest = hashlib.sha256("\n".join(grant).encode()).hexdigest()[:16]
-    return platformdirs.user_state_path("tap-stripe-conn", appauthor=False) / f"{digest}.json"
+    try:
+        folder = platformdirs.user_state_path("tap-stripe-conn", appauthor=False)
+    except RuntimeError:
+        msg = "this user has no home to keep tokens in; let token_file name a file that lasts"
+        raise CredentialsError(msg) from None
+    return folder / f"{digest}.json"

@@ -7,16 +7,16 @@ https://docs.stripe.com/stripe-apps/api-authentication/oauth (Stripe Apps).
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import requests
 
-from tap_stripe_conn.api.client import Object
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -37,6 +37,7 @@ from tap_stripe_conn.redaction import conceal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.config import OAuthProvider, Settings
 
 LIFETIME: Final[Mapping[str, float | None]] = {CONNECT: None, APPS: 3600.0}
@@ -48,11 +49,17 @@ EARLY: Final = 300.0
 REPEATED: Final = "Idempotent-Replayed"
 """The header of an answer that Stripe repeats."""
 
+SAME_KEY: Final = 3
+"""Errors of Stripe's own after which a key is given up, repeated or not."""
+
 MOST_REPEATED: Final = 100
 """Errors of Stripe's own to go past, of a day."""
 
 SPENT: Final = 0.0
 """`use_until` of an access token that may have ended long ago: of an answer that is repeated."""
+
+LONGEST: Final = 366 * 24 * 3600
+"""Seconds that any token is believed to live."""
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds without a byte of the answer."""
@@ -116,7 +123,9 @@ class TokenEndpoint:
         self._client_secret = client_secret
         self._user_agent = user_agent
         self._failures: Counter[str] = Counter()
-        """By refresh token: how often Stripe answered with an error of its own (5xx)."""
+        """By refresh token: how often Stripe answered the same key with an error of its own."""
+        self._keys: Counter[str] = Counter()
+        """By refresh token: how many keys are spent."""
         self._setting = "api_base" if provider == APPS else "connect_base"
         self.url = (
             f"{api_base}/v1/oauth/token" if provider == APPS else f"{connect_base}/oauth/token"
@@ -156,11 +165,21 @@ class TokenEndpoint:
             if response.ok:
                 return self._token(response, refresh_token)
             error = error_from(response.status_code, response.headers, response.content)
-            if isinstance(error, ServerError):
-                self._failures[refresh_token] += 1
-                if REPEATED in response.headers and self._failures[refresh_token] < MOST_REPEATED:
-                    continue
+            if isinstance(error, ServerError) and self._is_kept(refresh_token, response):
+                continue
             raise error
+
+    def _is_kept(self, refresh_token: str, response: requests.Response) -> bool:
+        """Whether an error of Stripe's own will be repeated, so that another key is called for.
+
+        A new one isn't: what failed may be the way back only, and the next answer is the token.
+        """
+        self._failures[refresh_token] += 1
+        if REPEATED not in response.headers and self._failures[refresh_token] < SAME_KEY:
+            return False
+        self._failures[refresh_token] = 0
+        self._keys[refresh_token] += 1
+        return REPEATED in response.headers and self._keys[refresh_token] < MOST_REPEATED
 
     def failure(
         self, error: StripeError | ConnectionFailedError, given: str = "refresh token"
@@ -211,14 +230,14 @@ class TokenEndpoint:
         """Stripe's API answers a POST with the same key again as it did the first time, for a day.
 
         A lost token can thus be had again, even by the next run: the key follows from the token.
-        Errors of Stripe's own are repeated as well, so after one the key is another. Connect's
+        Errors of Stripe's own are repeated as well, so after those the key is another. Connect's
         endpoint is no part of the API; nor are its refresh tokens used up, and its old answers
         would be stale.
         Source: https://docs.stripe.com/api/idempotent_requests
         """
         if self.provider == CONNECT:
             return {}
-        text = f"{refresh_token} {self._failures[refresh_token]}"
+        text = f"{refresh_token} {self._keys[refresh_token]}"
         return {"Idempotency-Key": f"tap-stripe-conn-{hashlib.sha256(text.encode()).hexdigest()}"}
 
     def _sent(self, form: Mapping[str, str], headers: Mapping[str, str]) -> requests.Response:
@@ -250,10 +269,7 @@ class TokenEndpoint:
                 request_id=response.headers.get("Request-Id"),
                 should_retry=response.status_code == requests.codes.ok,
             )
-        # Not documented; believed where it is there.
-        lifetime = answer.get("expires_in")
-        if not isinstance(lifetime, (int, float)) or lifetime <= 0:
-            lifetime = LIFETIME[self.provider]
+        lifetime = _lifetime(answer) or LIFETIME[self.provider]
         asked_at = time.time() - response.elapsed.total_seconds()
         use_until = lifetime and asked_at + lifetime - min(EARLY, lifetime / 10)
         if REPEATED in response.headers:
@@ -267,10 +283,20 @@ class TokenEndpoint:
 
 
 def _object(response: requests.Response) -> Object:
+    """The answer, by a decoder that takes more than JSON: a token is not lost to a `NaN`."""
     try:
-        return msgspec.json.decode(response.content, type=Object)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = json.loads(response.content)
+    except ValueError:
         return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _lifetime(answer: Object) -> float | None:
+    """Seconds that an access token lives; not documented, but believed where it is there."""
+    seconds = answer.get("expires_in")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return None
+    return float(min(seconds, LONGEST)) if 0 < seconds < math.inf else None
 
 
 def _text(answer: Object, name: str) -> str | None:

@@ -57,7 +57,7 @@ class Connection:
         )
         authenticator = OAuth2Authenticator(
             endpoint,
-            TokenStore(self.path, self.refresh_token),
+            TokenStore(self.path, self.refresh_token, access_token),
             refresh_token=self.refresh_token,
             access_token=access_token,
             account_id=account_id,
@@ -209,6 +209,34 @@ def test_a_token_is_renewed_before_its_end(
     assert statuses(app.stripe, "/v1/account") == [200, 200]
 
 
+def test_a_refusal_that_is_not_about_the_token_costs_no_token(granted: Connection) -> None:
+    body = b'{"error": {"message": "This key does not allow requests from your IP address."}}'
+    granted.stripe.fault("/v1/account", status=401, body=body, times=9)
+    with pytest.raises(AuthenticationError):
+        granted.run().get("/v1/account")
+    assert len(granted.stripe.token_requests) == 1
+
+
+def test_a_newly_configured_access_token_is_used_though_another_is_kept(
+    connect: Connection,
+) -> None:
+    connect.run().get("/v1/account")
+    connect.stripe.oauth.revoke(connect.account)
+    fresh = connect.stripe.oauth_token(connect.account)
+    assert connect.run(access_token=fresh).get("/v1/account")["id"] == connect.account
+    assert len(connect.stripe.token_requests) == 1
+
+
+def test_an_access_token_that_was_configured_before_gives_way_to_what_is_kept(
+    app: Connection,
+) -> None:
+    expired = app.stripe.expired_key()
+    for _ in range(3):
+        app.run(access_token=expired).get("/v1/account")
+    assert len(app.stripe.token_requests) == 1
+    assert statuses(app.stripe, "/v1/account") == [401, 200, 200, 200]
+
+
 # --- What is kept ------------------------------------------------------------------------------
 
 
@@ -300,20 +328,27 @@ def test_a_run_after_one_that_was_killed_before_the_answer_came_gets_that_answer
     assert app.run().get("/v1/account")["id"] == app.account
 
 
-@pytest.mark.parametrize("when", ["before", "during"])
-def test_an_error_of_stripes_own_is_not_asked_for_again(app: Connection, when: str) -> None:
-    app.stripe.fault("/v1/oauth/token", status=500, times=2, when=when)  # type: ignore[arg-type]
+def test_after_an_error_on_the_way_the_same_answer_is_asked_for(app: Connection) -> None:
+    app.stripe.fault("/v1/oauth/token", status=504, times=2)
+    assert app.run().get("/v1/account")["id"] == app.account
+    keys = {request.headers["idempotency-key"] for request in app.stripe.token_requests}
+    assert (len(keys), len(app.stripe.token_requests)) == (1, 3)
+
+
+def test_an_error_that_stripe_repeats_is_passed_over(app: Connection) -> None:
+    app.stripe.fault("/v1/oauth/token", status=500, when="during")
     assert app.run().get("/v1/account")["id"] == app.account
     keys = [request.headers["idempotency-key"] for request in app.stripe.token_requests]
-    assert len(set(keys)) == len(keys) == 3
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_errors_that_stripe_only_repeats_do_not_keep_the_next_run_from_a_token(
     app: Connection,
 ) -> None:
-    app.stripe.fault("/v1/oauth/token", status=500, times=MAX_TRIES, when="during")
+    app.stripe.fault("/v1/oauth/token", status=500, times=99, when="during")
     with pytest.raises(CredentialsError, match="Stripe's token endpoint is failing"):
         app.run().get("/v1/account")
+    app.stripe.clear_faults()
     assert app.run().get("/v1/account", max_tries=1)["id"] == app.account
 
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +146,25 @@ def test_a_failed_write_leaves_what_was_kept_and_nothing_else(
         store(path).save(SECOND)
     assert store(path).read() == FIRST
     assert {file.name for file in path.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
+
+
+def test_a_check_takes_as_much_room_as_a_token(path: Path) -> None:
+    with store(path).locked():
+        store(path).check()
+        checked = path.stat().st_size
+        store(path).write(FIRST)
+    assert path.stat().st_size < checked
+    assert store(path).read() == FIRST
+
+
+def test_a_user_without_a_home_is_told_to_name_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: object, **__: object) -> None:
+        msg = "could not determine the home directory"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(platformdirs, "user_state_path", homeless)
+    with pytest.raises(CredentialsError, match="let token_file name a file"):
+        where()
 
 
 def test_what_a_killed_run_left_half_written_is_in_nobodys_way(path: Path) -> None:

@@ -81,6 +81,9 @@ def test_a_token_of_connect_is_used_until_stripe_refuses_it() -> None:
         ("soon", 3300),
         (0, 3300),
         (-1, 3300),
+        (True, 3300),
+        (float("nan"), 3300),
+        (10**400, 366 * 24 * 3600 - 300),
     ],
 )
 def test_a_token_of_an_app_is_given_up_five_minutes_early_or_a_tenth_of_a_shorter_life(

@@ -341,8 +341,9 @@ def test_a_signal_during_an_exchange_waits_for_its_end(app: Grant, signum: signa
     def interrupt(request: Request) -> None:
         started.wait()
         if request.path.endswith("/oauth/token"):
-            os.kill(process[0].pid, signum)
-            time.sleep(0.3)
+            for _ in range(3):
+                os.kill(process[0].pid, signum)
+                time.sleep(0.1)
 
     stripe.before_request = interrupt
     process.append(app.start("charges"))
