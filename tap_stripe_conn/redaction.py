@@ -155,10 +155,41 @@ def _spans(text: str, shapes: Sequence[_Shape]) -> Iterator[_Span]:
         while at >= 0:
             yield _span(text, at + form.first, at + form.last, form.instead)
             at = text.find(form.text, at + 1)
+    yield from _scattered_spans(text)
     for shape in shapes:
         if any(mark in text for mark in shape.marks):
             for found in shape.pattern.finditer(text):
                 yield _span(text, *found.span(1), ELLIPSIS)
+
+
+def _scattered_spans(text: str) -> Iterator[_Span]:
+    """Secrets that white space parts, or whose characters are escaped one by one."""
+    squeezed = "".join(text.split())
+    if squeezed == text and not _ESCAPE.search(text):
+        return
+    plain = _ESCAPE.sub(_unescaped, squeezed)
+    for secret in _concealed.secrets:
+        if secret in plain and not _KIND.fullmatch(secret):
+            pattern = r"\s*".join(_any_escape(letter) for letter in secret)
+            for found in re.finditer(pattern, text):
+                if found[0] != secret:
+                    yield _span(text, *found.span(), HIDDEN)
+
+
+_ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[0].lstrip("%\\xu"), 16))
+
+
+def _any_escape(letter: str) -> str:
+    """A pattern for a character, plain or escaped."""
+    code = ord(letter)
+    escapes = rf"\\u(?i:{code:04x})"
+    if code < 128:  # noqa: PLR2004 - of ASCII
+        escapes += rf"|%(?i:{code:02x})|\\x(?i:{code:02x})"
+    return rf"(?:{re.escape(letter)}|{escapes})"
 
 
 def _span(text: str, start: int, end: int, instead: str) -> _Span:
@@ -208,15 +239,15 @@ class _Concealed:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._secrets: set[str] = set()
+        self.secrets: set[str] = set()
         self.forms: tuple[_Form, ...] = ()
 
     def add(self, secrets: Iterable[str | None]) -> None:
         parts = {part for secret in secrets if secret for part in _parts(secret)}
         with self._lock:
-            new = {part for part in parts if len(part) >= SHORTEST} - self._secrets
+            new = {part for part in parts if len(part) >= SHORTEST} - self.secrets
             if new:
-                self._secrets |= new
+                self.secrets = self.secrets | new
                 self.forms += tuple({form for secret in new for form in _forms(secret)})
 
 

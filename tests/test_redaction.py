@@ -14,6 +14,7 @@ from base64 import b64encode, urlsafe_b64encode
 from contextlib import contextmanager, redirect_stderr
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -236,6 +237,29 @@ def test_a_secret_is_found_without_its_white_space_and_line_by_line() -> None:
 def test_half_a_character_of_the_environment_is_no_trouble() -> None:
     conceal("secret-\udce9-secret")
     assert redacted("a secret-\udce9-secret b") == "a [secret] b"
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "percent": lambda letter: f"%{ord(letter):02X}",
+    "percent, lower case": lambda letter: f"%{ord(letter):02x}",
+    "JSON": lambda letter: f"\\u{ord(letter):04x}",
+    "Python": lambda letter: f"\\x{ord(letter):02x}",
+}
+
+
+@given(st.text(ascii_letters + digits, min_size=SHORTEST), st.data())
+def test_a_secret_is_found_however_its_characters_are_parted_and_escaped(
+    secret: str, data: st.DataObject
+) -> None:
+    parted = "".join(
+        data.draw(st.sampled_from(["", "", "", " ", "\n", "\n  "]))
+        + ESCAPES[data.draw(st.sampled_from(sorted(ESCAPES)))](letter)
+        for letter in secret
+    )
+    with concealed(secret):
+        shown = redacted(f"<{parted}>")
+    assert "".join(shown.split()) == "<[secret]>"
 
 
 def test_secrets_can_be_concealed_by_many_threads_at_once() -> None:
