@@ -22,12 +22,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
-from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from typing_extensions import override
 
+from tap_stripe_conn.config import sound_address
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from urllib.parse import SplitResult
 
 Scope: TypeAlias = Literal["read_write", "read_only"]
 
@@ -43,12 +46,8 @@ TIME_LIMIT: Final = 600.0
 
 _HTTP: Final = 80
 _CODE: Final = re.compile(r"ac_\w+", re.ASCII)
-_LOOPBACK: Final[Mapping[str, tuple[str, ...]]] = {
-    "localhost": ("127.0.0.1", "::1"),
-    "127.0.0.1": ("127.0.0.1",),
-    "::1": ("::1",),
-}
-"""Hosts of redirect URIs, and the addresses that a browser may take them for."""
+_LOCALHOST: Final = ("127.0.0.1", "::1")
+"""What a browser may take `localhost` for."""
 
 
 class AuthorizationError(Exception):
@@ -164,25 +163,7 @@ def _printable(text: str) -> str:
 
 def on_loopback(address: str) -> bool:
     """Whether this machine can receive a redirect to that address itself."""
-    parts = _split(address)
-    return parts is not None and parts.scheme == "http" and parts.hostname in _LOOPBACK
-
-
-def sound(address: str) -> bool:
-    """Whether it is an address that secrets may go to: https, or http on loopback."""
-    parts = _split(address)
-    return parts is not None and (
-        on_loopback(address) or (parts.scheme == "https" and bool(parts.hostname))
-    )
-
-
-def _split(address: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts
+    return sound_address(address) and urlsplit(address).scheme == "http"
 
 
 @contextmanager
@@ -196,12 +177,13 @@ def receiver(
         refused: Is told of each answer that belongs to another authorization.
 
     Raises:
-        AuthorizationError: The port is taken.
+        AuthorizationError: The port can't be listened on.
     """
     parts = urlsplit(authorization.redirect_uri)
+    host = parts.hostname or ""
     awaited = Receiver(authorization, refused)
     with ExitStack() as listening:
-        for address in _LOOPBACK[parts.hostname or ""]:
+        for address in _LOCALHOST if host == "localhost" else (host,):
             server = _listen(address, parts, awaited)
             if server is not None:
                 listening.enter_context(server)
@@ -213,13 +195,14 @@ def receiver(
 def _listen(address: str, parts: SplitResult, awaited: Receiver) -> _Server | None:
     """None where `localhost` has a second address that this machine hasn't."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    port = parts.port or _HTTP
     try:
-        return _Server(family, (address, parts.port or _HTTP), awaited)
+        return _Server(family, (address, port), awaited)
     except OSError as error:
         second = family is socket.AF_INET6 and parts.hostname == "localhost"
         if second and error.errno != errno.EADDRINUSE:
             return None
-        msg = f"port {parts.port} of this machine can't be listened on: {error.strerror}"
+        msg = f"port {port} of this machine can't be listened on: {error.strerror}"
         raise AuthorizationError(msg) from None
 
 

@@ -1,24 +1,28 @@
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import socket
+import socketserver
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tap_stripe_conn.config import sound_address
 from tap_stripe_conn.connection.authorize import (
     Authorization,
     AuthorizationError,
     NotAnAnswerError,
     on_loopback,
     receiver,
-    sound,
 )
+from tests.ports import reserved_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 REDIRECT = "https://example.com/back"
 
@@ -116,49 +120,49 @@ def test_a_denial_is_one_with_and_without_state_and_can_not_draw_on_the_terminal
     [
         "http://localhost:8721/stripe",
         "http://127.0.0.1:8721",
+        "http://127.0.0.2:8721/",
         "http://[::1]:8721/",
         "http://localhost/",
     ],
 )
 def test_a_redirect_to_this_machine_can_be_received(address: str) -> None:
     assert on_loopback(address)
-    assert sound(address)
-
-
-@pytest.mark.parametrize("address", ["https://example.com/back", "https://localhost:8721/"])
-def test_a_redirect_by_https_can_only_be_pasted(address: str) -> None:
-    assert not on_loopback(address)
-    assert sound(address)
 
 
 @pytest.mark.parametrize(
-    "address",
+    "address", ["https://example.com/back", "https://localhost:8721/", "http://example.com/back"]
+)
+def test_a_redirect_elsewhere_or_by_https_can_only_be_pasted(address: str) -> None:
+    assert not on_loopback(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "sound"),
     [
-        "http://example.com/back",
-        "http://localhost.example.com/",
-        "https://",
-        "https://x:y/",
-        "https://[",
-        "javascript:x",
-        "",
+        ("https://example.com/back?of=ours#here", True),
+        ("http://127.0.0.2:8721/", True),
+        ("http://example.com/back", False),
+        ("http://localhost.example.com/", False),
+        ("https://", False),
+        ("https://x:y/", False),
+        ("https://x:0/", False),
+        ("https://user@example.com/", False),
+        ("https://[", False),
+        ("javascript:x", False),
+        ("", False),
     ],
 )
-def test_a_code_is_not_sent_over_the_network_unencrypted(address: str) -> None:
-    assert not on_loopback(address)
-    assert not sound(address)
+def test_a_code_is_not_sent_over_the_network_unencrypted(address: str, *, sound: bool) -> None:
+    assert sound_address(address) is sound
 
 
 # --- On loopback -------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def get(port: int, target: str, host: str | None = None) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def get(
+    port: int, target: str, host: str | None = None, *, address: str = "127.0.0.1"
+) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(address, port, timeout=10)
     connection.request("GET", target, headers={"Host": host or f"localhost:{port}"})
     response = connection.getresponse()
     response.page = response.read().decode()  # type: ignore[attr-defined]
@@ -167,8 +171,9 @@ def get(port: int, target: str, host: str | None = None) -> http.client.HTTPResp
 
 
 @pytest.fixture
-def waiting() -> Authorization:
-    return connect(f"http://localhost:{free_port()}/stripe")
+def waiting() -> Iterator[Authorization]:
+    with reserved_port() as port:
+        yield connect(f"http://localhost:{port}/stripe")
 
 
 def port_of(authorization: Authorization) -> int:
@@ -248,6 +253,15 @@ def test_a_wait_ends_in_time(waiting: Authorization) -> None:
         awaited.code(0.05)
 
 
+def test_any_address_of_loopback_is_listened_on_as_it_is_registered() -> None:
+    with reserved_port() as port:
+        authorization = connect(f"http://127.0.0.2:{port}/")
+        target = f"/?code=ac_123&state={authorization.state}"
+        with receiver(authorization, print) as awaited:
+            get(port, target, host=f"127.0.0.2:{port}", address="127.0.0.2")
+            assert awaited.code(10) == "ac_123"
+
+
 def test_a_port_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -256,3 +270,15 @@ def test_a_port_in_use_is_told() -> None:
             receiver(connect(f"http://127.0.0.1:{port}/"), print),
         ):
             pass
+
+
+def test_the_port_that_is_told_is_the_one_that_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socketserver.TCPServer, "server_bind", refuse)
+    with (
+        pytest.raises(AuthorizationError, match=r"^port 80 of this machine .+: Permission denied"),
+        receiver(connect("http://localhost/stripe"), print),
+    ):
+        pass

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.setup.dialogue import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.fake_stripe import FakeStripe
@@ -29,13 +30,12 @@ def to(stripe: FakeStripe) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def redirect_uri(stripe: FakeStripe) -> str:
+def redirect_uri(stripe: FakeStripe) -> Iterator[str]:
     """On a free port of loopback, and registered."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        uri = f"http://localhost:{listener.getsockname()[1]}/stripe"
-    stripe.oauth.redirect_uris.append(uri)
-    return uri
+    with reserved_port() as port:
+        uri = f"http://localhost:{port}/stripe"
+        stripe.oauth.redirect_uris.append(uri)
+        yield uri
 
 
 @pytest.fixture
