@@ -197,8 +197,12 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for people, no line but the last wider than 80 columns."""
-        parts = [self._header(), self._table(), self._advice()]
-        return [line for part in parts for line in (*part, "") if part] + [self.verdict]
+        table = [*self._table(), "", *self._counts()] if self.outcomes else []
+        return self._page(self._header(), table, self._advice())
+
+    def summary(self) -> list[str]:
+        """The same in short: only the streams with trouble, by its cause."""
+        return self._page(self._header(), self._counts(), self._advice(), self._others())
 
     def document(self) -> Document:
         """The report for machines: docs/connection-test.schema.json."""
@@ -221,6 +225,9 @@ class Report:
             ],
         }
 
+    def _page(self, *parts: list[str]) -> list[str]:
+        return [line for part in parts for line in (*part, "") if part] + [self.verdict]
+
     def _header(self) -> list[str]:
         about = self.connection
         if about is None:
@@ -242,19 +249,17 @@ class Report:
         ]
 
     def _table(self) -> list[str]:
-        if not self.outcomes:
-            return []
         longest = max(len(name) for name in ("Stream", *(each.stream for each in self.outcomes)))
         width = min(longest, _NAMES_WIDTH)
         rows = [line for each in self.outcomes for line in _row(each, width)]
+        return [f"{'Stream':<{width}}  Status", *rows]
+
+    def _counts(self) -> list[str]:
+        if not self.outcomes:
+            return []
         counts = Counter(outcome.status for outcome in self.outcomes)
         counted = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
-        return [
-            f"{'Stream':<{width}}  Status",
-            *rows,
-            "",
-            *wrapped(", ".join(counted), first=f"{len(self.outcomes)} streams: ", rest="  "),
-        ]
+        return list(wrapped(", ".join(counted), first=f"{len(self.outcomes)} streams: ", rest="  "))
 
     def _advice(self) -> list[str]:
         if not self.permissions:
@@ -263,6 +268,19 @@ class Report:
         for permission, streams in self.permissions.items():
             first = f"  {permission or f'one {_UNNAMED}'}: "
             lines += wrapped(", ".join(streams), first=first, rest=" " * 6)
+        return lines
+
+    def _others(self) -> list[str]:
+        others = [
+            each
+            for each in self.outcomes
+            if not each.readable and each.status is not Status.NO_PERMISSION
+        ]
+        if not others:
+            return []
+        lines = ["Other streams that can't be read:"]
+        for cause, streams in by_cause(others).items():
+            lines += wrapped(", ".join(streams), first=f"  {cause}: ", rest=" " * 6)
         return lines
 
 

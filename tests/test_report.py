@@ -77,6 +77,35 @@ def test_the_whole_report() -> None:
     ]
 
 
+def test_the_summary_has_no_line_for_a_stream_but_names_those_with_trouble() -> None:
+    lines = missing("invoice_line_items", "rak_invoice_read", "invoices")
+    invoices = missing("invoices", "rak_invoice_read")
+    wrong_mode = Outcome("test_clocks", Status.WRONG_MODE, "Only in test mode")
+    plans = Outcome("plans", Status.FAILED, "Stripe is failing")
+    empty = Outcome("topups", Status.EMPTY)
+    found = report(CHARGES, COUPONS, lines, invoices, ISSUING, plans, wrong_mode, empty)
+    assert found.summary() == [
+        *found.lines()[:6],
+        "8 streams: 1 ok, 1 empty, 2 missing permission, 1 product not enabled, 1 wrong",
+        "  mode, 2 failed",
+        "",
+        "Permissions to add, and what each opens:",
+        "  rak_invoice_read: invoice_line_items, invoices",
+        "",
+        "Other streams that can't be read:",
+        "  failed: coupons, plans",
+        "  product not enabled: issuing_cards",
+        "  wrong mode: test_clocks",
+        "",
+        "connection available",
+    ]
+
+
+def test_the_summary_of_a_connection_without_trouble_is_who_is_connected_and_a_count() -> None:
+    found = report(CHARGES, Outcome("topups", Status.EMPTY))
+    assert found.summary()[5:] == ["", "2 streams: 1 ok, 1 empty", "", "connection available"]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "code"),
     [
@@ -250,9 +279,10 @@ def test_no_line_but_the_last_is_wider_than_80_columns(
     outcomes: list[Outcome], name: str, account: str
 ) -> None:
     about = connection(Account("acct_1", account), connection_name=f"x{name}")
-    *lines, last = report(*outcomes, connection=about).lines()
-    assert [line for line in lines if columns(line) > 80] == []
-    assert last.startswith(("connection available", "Connection unavailable: "))
+    found = report(*outcomes, connection=about)
+    for *lines, last in (found.lines(), found.summary()):
+        assert [line for line in lines if columns(line) > 80] == []
+        assert last.startswith(("connection available", "Connection unavailable: "))
 
 
 # --- The document ------------------------------------------------------------------------------
