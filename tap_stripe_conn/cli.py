@@ -22,7 +22,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, StripeError
 from tap_stripe_conn.config import SECRETS, ConfigError, secrets_of
 from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
-from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, NOT_WHOLE
+from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, INTERRUPTED, NOT_WHOLE
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import OutputError, output
 from tap_stripe_conn.redaction import conceal, protect_logs, protect_stderr, redacted
@@ -92,7 +92,7 @@ class StripeCommand(SingerCommand):
             error.show()
             sys.exit(error.exit_code)
         except click.Abort:
-            _fail("Interrupted", code=130)
+            _fail("Interrupted", code=INTERRUPTED)
         except Interrupted as interrupted:
             _fail("Interrupted", code=interrupted.exit_code)
         except Exception as error:

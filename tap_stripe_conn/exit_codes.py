@@ -13,3 +13,6 @@ BAD_CONFIG: Final = 2
 
 NOT_WHOLE: Final = 3
 """Ran, but a selected stream could not be read whole."""
+
+INTERRUPTED: Final = 130
+"""By Ctrl-C or SIGINT, as shells have it; by SIGTERM it is 143."""
