@@ -1,6 +1,6 @@
 """`tap-stripe-conn-setup`: create a connection, at a terminal or by options alone.
 
-Exit codes: 0 created, 1 connection unavailable, 2 bad settings or usage, 130 and 143 interrupted.
+Exit codes are those of `exit_codes`; an interrupted command ends with 130 or 143.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -17,36 +16,34 @@ import click
 
 from tap_stripe_conn.api.errors import CredentialsError
 from tap_stripe_conn.cli import StripeCommand
-from tap_stripe_conn.config import OAUTH2, ConfigError, secrets_of
+from tap_stripe_conn.config import OAUTH2, ConfigError, secrets_of, sound_address
 from tap_stripe_conn.connection.authorize import (
     REDIRECT_URI,
     TIME_LIMIT,
     AuthorizationError,
     on_loopback,
-    sound,
 )
 from tap_stripe_conn.connection.check import ConnectionUnavailableError
-from tap_stripe_conn.exit_codes import COMPLETE
+from tap_stripe_conn.exit_codes import COMPLETE, FAILED, INTERRUPTED
 from tap_stripe_conn.interrupts import Interrupted
 from tap_stripe_conn.messages import output
 from tap_stripe_conn.redaction import conceal
-from tap_stripe_conn.setup.consent import Consent, authorized, newest
+from tap_stripe_conn.setup.consent import Consent, newest
 from tap_stripe_conn.setup.form import PROPERTIES, Form, config_of, given_by, settings_of
 from tap_stripe_conn.setup.saving import check_place, meltano_commands, write_config
 from tap_stripe_conn.setup.terminal import ask, choose, confirmed, explain, say
 from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import FrameType
+
+    from tap_stripe_conn.connection.authorize import Scope
 
 ENVIRONMENT: Final = "TAP_STRIPE_CONN_"
 """What the variables of the tap's settings begin with."""
 
 CONFIG_FILE: Final = Path("config.json")
-
-_INTERRUPTED: Final = 130
-_NOT_CREATED: Final = "Interrupted: no connection was created"
 
 _HELP: Final = f"""Create a connection to Stripe: enter its settings, test it, save it.
 
@@ -172,7 +169,7 @@ def _setup(  # noqa: PLR0913 - one for each option
     code: str | None,
     redirect_uri: str,
     authorize_url: str | None,
-    scope: Any,  # noqa: ANN401 - click has checked it
+    scope: Scope,
     no_browser: bool,
     time_limit: float,
     **settings: object,
@@ -188,33 +185,44 @@ def _setup(  # noqa: PLR0913 - one for each option
     target = _Target(output=output, overwrite=overwrite, meltano=meltano)
     _check_usage(consent, target)
     given, suggested = _by_source(settings)
-    with _terminable():
-        try:
-            if no_input or not sys.stdin.isatty():
-                if not meltano:
-                    check_place(output or CONFIG_FILE, overwrite=overwrite)
-                config = _unattended({**suggested, **given}, consent, code, authorize=authorize)
-                if not no_test:
-                    _examine(config)
-                _save(config, target, meltano=meltano)
-            else:
-                config = _attended(
-                    Form(given, suggested, consent=consent, code=code), no_test=no_test
-                )
-                _save_as_chosen(config, target)
-        except KeyboardInterrupt:
-            say()  # after the terminal's ^C
-            say(_NOT_CREATED)
-            return _INTERRUPTED
-        except click.Abort:
-            say(_NOT_CREATED)
-            return _INTERRUPTED
-        except Interrupted as interrupted:
-            say(_NOT_CREATED)
-            return interrupted.exit_code
-        except CredentialsError as error:
-            raise ConnectionUnavailableError(str(error)) from error
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        if no_input or not sys.stdin.isatty():
+            if not meltano:
+                check_place(output or CONFIG_FILE, overwrite=overwrite)
+            config = _unattended({**suggested, **given}, consent, code, authorize=authorize)
+            failure = None if no_test else _failure(config, consent)
+            _save(config, target, meltano=meltano)
+        else:
+            form = Form(given, suggested, consent=consent, code=code)
+            config, failure = _attended(form, no_test=no_test), None
+            _save_as_chosen(config, target)
+    except KeyboardInterrupt:
+        say()  # after the terminal's ^C
+        return _interrupted(consent, INTERRUPTED)
+    except click.Abort:
+        return _interrupted(consent, INTERRUPTED)
+    except Interrupted as interrupted:
+        return _interrupted(consent, interrupted.exit_code)
+    except CredentialsError as error:
+        raise ConnectionUnavailableError(str(error)) from error
+    if failure is not None:
+        say(f"Saved, although the test failed: {failure}")
+        return FAILED
     return COMPLETE
+
+
+def _terminate(signum: int, _frame: FrameType | None) -> None:
+    """Let SIGTERM be an exception, so that nothing half done is left."""
+    raise Interrupted(signum)
+
+
+def _interrupted(consent: Consent, code: int) -> int:
+    if consent.kept_in is None:
+        say("Interrupted: no connection was created")
+    else:
+        say(f"Interrupted: no config was written; the authorization is kept in {consent.kept_in}")
+    return code
 
 
 def _check_usage(consent: Consent, target: _Target) -> None:
@@ -227,7 +235,7 @@ def _check_usage(consent: Consent, target: _Target) -> None:
         ("--redirect-uri", consent.redirect_uri),
         ("--authorize-url", consent.page),
     ):
-        if address and not sound(address):
+        if address and not sound_address(address):
             msg = f"{option} must be an https URL (http only on loopback)"
             raise ConfigError(msg)
     if target.output and target.meltano:
@@ -275,10 +283,28 @@ def _unattended(
         msg = "--authorize needs a --redirect-uri on this machine; otherwise give --code"
         raise ConfigError(msg)
     try:
-        token = authorized(settings_of(answers), (lambda _: code) if code else consent.received)
+        token = consent.authorized(
+            settings_of(answers), (lambda _: code) if code else consent.received
+        )
     except AuthorizationError as error:
         raise ConnectionUnavailableError(str(error)) from None
     return config_of({**answers, "refresh_token": token.refresh_token})
+
+
+def _failure(config: Mapping[str, Any], consent: Consent) -> str | None:
+    """Why the connection is unavailable that has to be saved all the same; None if it is fine.
+
+    Raises:
+        ConnectionUnavailableError: It is, and nothing is lost if it isn't saved.
+    """
+    try:
+        _examine(config)
+    except ConnectionUnavailableError as error:
+        if consent.kept_in is None:
+            raise
+        # The code is spent: whoever has no config has to ask the owner again.
+        return error.reason
+    return None
 
 
 # At a terminal
@@ -287,8 +313,8 @@ def _unattended(
 def _attended(form: Form, *, no_test: bool) -> dict[str, Any]:
     """The config, when the user is content with it."""
     explain(
-        "A new connection to Stripe. Enter takes what stands in brackets; Ctrl-C ends this and "
-        "leaves nothing behind."
+        "A new connection to Stripe. Enter takes what stands in brackets; Ctrl-C ends this, and no "
+        "connection is created."
     )
     while True:
         config = form.filled()
@@ -298,7 +324,7 @@ def _attended(form: Form, *, no_test: bool) -> dict[str, Any]:
         say("Testing the connection …")
         try:
             _examine(config)
-        except (ConnectionUnavailableError, CredentialsError) as error:
+        except ConnectionUnavailableError as error:
             say(str(error))
         else:
             return config
@@ -346,8 +372,11 @@ def _examine(config: Mapping[str, Any]) -> None:
     Raises:
         ConnectionUnavailableError: It can't read anything.
     """
-    report = TapStripeConn(config=dict(config)).examine()
-    *found, verdict = report.lines()
+    try:
+        report = TapStripeConn(config=dict(config)).examine()
+    except CredentialsError as error:
+        raise ConnectionUnavailableError(str(error)) from error
+    *found, verdict = report.summary()
     for line in found:
         say(line)
     if report.reason is not None:
@@ -359,12 +388,12 @@ def _save(config: Mapping[str, Any], target: _Target, *, meltano: bool) -> None:
     if config["auth_scheme"] == OAUTH2:
         config = {**config, "refresh_token": newest(settings_of(config))}
     if meltano:
-        commands = meltano_commands(config)
-        say()
-        say(
-            "Run this in your Meltano project; the secrets are in files that the last line removes:"
-        )
-        with output():
+        with meltano_commands(config) as commands, output():
+            say()
+            say(
+                "Run this in your Meltano project; the secrets are in files that the last line "
+                "removes:"
+            )
             for command in commands:
                 click.echo(command)
         say("Then: meltano config test tap-stripe-conn")
@@ -375,14 +404,3 @@ def _save(config: Mapping[str, Any], target: _Target, *, meltano: bool) -> None:
     say(f"Created: {path}, which only you can read. Next:")
     say(f"  tap-stripe-conn --config {shlex.quote(str(path))} --discover > catalog.json")
     say(f"  tap-stripe-conn --config {shlex.quote(str(path))} --catalog catalog.json | your-target")
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM is an exception here, so that nothing half done is left."""
-
-    def arrive(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    signal.signal(signal.SIGTERM, arrive)
-    yield

@@ -9,7 +9,7 @@ import threading
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.api.errors import CredentialsError
@@ -29,6 +29,7 @@ from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tap_stripe_conn.config import Settings
     from tap_stripe_conn.connection.authorize import Scope
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 USER_AGENT: Final = f"{TapStripeConn.name}/{TapStripeConn.plugin_version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Consent:
-    """How the account's owner is asked."""
+    """How the account's owner is asked, and whether it was given."""
 
     page: str | None
     """Stripe's page, where it is another than that of the provider."""
@@ -51,6 +52,35 @@ class Consent:
 
     time_limit: float
     """Seconds that the owner has."""
+
+    kept_in: Path | None = field(default=None, init=False)
+    """The file with the tokens that came of it; None as long as there are none."""
+
+    def authorized(self, settings: Settings, code: Callable[[Settings], str]) -> Token:
+        """The tokens for a code, kept before anything else can happen to them.
+
+        Args:
+            settings: Of the connection; its refresh token is still to be had.
+            code: Gets it. It is sent once, whatever comes of it.
+
+        Raises:
+            AuthorizationError: There is no code.
+            CredentialsError: The tokens could not be kept, and no code was asked for; or Stripe
+                refuses the code.
+        """
+        _check_place(settings)
+        text = code(settings)
+        with ThreadPoolExecutor(1) as thread:  # a signal can't cut it short there
+            return thread.submit(self._exchanged, settings, text).result()
+
+    def _exchanged(self, settings: Settings, code: str) -> Token:
+        token = token_endpoint(settings, user_agent=USER_AGENT).redeem(code)
+        path = token_path(replace(settings, refresh_token=token.refresh_token))
+        TokenStore(path, token.refresh_token).save(token)
+        self.kept_in = path
+        by = f" by {token.account}" if token.account else ""
+        say(f"Authorized{by}; the tokens are kept in {path}")
+        return token
 
     def asked_for(self, settings: Settings) -> str:
         """The code, by whichever way the user chooses.
@@ -119,33 +149,6 @@ class Consent:
             threading.Thread(target=_open, args=(authorization.url,), daemon=True).start()
 
 
-def authorized(settings: Settings, code: Callable[[Settings], str]) -> Token:
-    """The tokens for a code, kept before anything else can happen to them.
-
-    Args:
-        settings: Of the connection; its refresh token is still to be had.
-        code: Gets it. It is sent once, whatever comes of it.
-
-    Raises:
-        AuthorizationError: There is no code.
-        CredentialsError: The tokens could not be kept, and no code was asked for; or Stripe refuses
-            the code.
-    """
-
-    def exchange(text: str) -> Token:
-        token = token_endpoint(settings, user_agent=USER_AGENT).redeem(text)
-        path = token_path(replace(settings, refresh_token=token.refresh_token))
-        TokenStore(path, token.refresh_token).save(token)
-        by = f" by {token.account}" if token.account else ""
-        say(f"Authorized{by}; the tokens are kept in {path}")
-        return token
-
-    _check_place(settings)
-    text = code(settings)
-    with ThreadPoolExecutor(1) as thread:  # a signal can't cut it short there
-        return thread.submit(exchange, text).result()
-
-
 def _check_place(settings: Settings) -> None:
     path = token_path(settings)
     TokenStore(path, settings.refresh_token).read()
@@ -175,9 +178,9 @@ def newest(settings: Settings) -> str:
 
 def _open(url: str) -> None:
     """Show a page to whoever sits here; that there is no browser is no error."""
-    windows = sys.platform in {"darwin", "win32"} or any(
+    desktop = sys.platform in {"darwin", "win32"} or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     )
-    if windows:  # a browser in the terminal would take the questions' place
+    if desktop:  # a browser in the terminal would take the questions' place
         with suppress(webbrowser.Error, OSError):
             webbrowser.open(url)

@@ -18,7 +18,6 @@ from tap_stripe_conn.config import (
     parse_settings,
 )
 from tap_stripe_conn.connection.authorize import AuthorizationError
-from tap_stripe_conn.setup.consent import authorized
 from tap_stripe_conn.setup.terminal import ask, choose, explain, say
 
 if TYPE_CHECKING:
@@ -218,7 +217,7 @@ class Form:
         """Whether the account's owner did authorize the connection; if not, it is told why."""
         code, self._code = self._code, None
         try:
-            token = authorized(
+            token = self._consent.authorized(
                 settings_of(self._answers),
                 self._consent.asked_for if code is None else lambda _: code,
             )

@@ -8,18 +8,18 @@ import secrets
 import shlex
 import shutil
 import tempfile
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.config import SECRETS, ConfigError
+from tap_stripe_conn.private_file import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PLUGIN: Final = "tap-stripe-conn"
 """The name of the extractor in Meltano's project."""
-
-_OWNER_ONLY: Final = 0o600
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:
@@ -50,55 +50,62 @@ def write_config(path: Path, config: Mapping[str, object], *, overwrite: bool) -
     Raises:
         ConfigError: There is one that may not be overwritten, or it can't be written.
     """
+    check_place(path, overwrite=overwrite)
     target = path.resolve()
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     try:
-        _write(unfinished, text)
-        check_place(path, overwrite=overwrite)
-        unfinished.replace(target)
+        with nullcontext() if overwrite else _claimed(target):
+            write_private(target, text)
     except OSError as error:
         msg = f"{path} can't be written: {error.strerror}"
         raise ConfigError(msg) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
-def meltano_commands(config: Mapping[str, object]) -> list[str]:
+@contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """With an empty file there, so that nobody else's is replaced."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600))
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+@contextmanager
+def meltano_commands(config: Mapping[str, object]) -> Iterator[list[str]]:
     """Shell commands that give Meltano the settings, and leave nothing behind.
 
     The secrets are in files of a new directory, for no command line may hold one: other users see
-    those. The last command removes the directory.
+    those. The last command removes the directory; so does an error on the way to whoever runs them.
 
     Raises:
         ConfigError: The files can't be written.
     """
     directory = Path(tempfile.gettempdir(), f"{PLUGIN}-{secrets.token_hex(8)}")
     try:
+        yield [*_settings(config, directory), shlex.join(["rm", "-r", str(directory)])]
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _settings(config: Mapping[str, object], directory: Path) -> list[str]:
+    commands = []
+    try:
         directory.mkdir(mode=0o700)
-        commands = []
         for name, value in config.items():
             setting = ["meltano", "config", "set", PLUGIN, name]
             if name in SECRETS:
-                _write(directory / name, str(value))
+                write_private(directory / name, str(value))
                 setting += ["--from-file", str(directory / name)]
             else:
                 text = value if isinstance(value, str) else json.dumps(value)
                 # What follows `--` is no option, whatever it begins with.
                 setting += ["--", text] if text.startswith("-") else [text]
             commands.append(shlex.join(setting))
-    except BaseException as error:
-        shutil.rmtree(directory, ignore_errors=True)
-        if isinstance(error, OSError):
-            msg = f"The secrets can't be written to {directory}: {error.strerror}"
-            raise ConfigError(msg) from None
-        raise
-    return [*commands, shlex.join(["rm", "-r", str(directory)])]
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        msg = f"The secrets can't be written to {directory}: {error.strerror}"
+        raise ConfigError(msg) from None
+    return commands

@@ -95,6 +95,7 @@ class Dialogue:
             dimensions=(50, 400),
         )
         self.process.logfile_read = self._screen
+        self.process.delaybeforesend = None  # `answer` has waited for the prompt
 
     @property
     def screen(self) -> str:

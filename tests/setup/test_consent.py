@@ -117,7 +117,7 @@ def test_stripe_is_asked_for_what_its_documentation_asks_for(
 def test_each_authorization_has_a_state_of_its_own_and_answers_with_another_are_not_accepted(
     stripe: FakeStripe, room: Room, to: tuple[str, ...], redirect_uri: str, owner: str
 ) -> None:
-    form = form_of(stripe, room, to, redirect_uri)
+    form = form_of(stripe, room, to, redirect_uri, "--no-test")
     form.answer("Refresh token", "")
     form.answer("Stripe's answer", "receive")
     link = form.link()
@@ -139,7 +139,7 @@ def test_each_authorization_has_a_state_of_its_own_and_answers_with_another_are_
 def test_a_pasted_address_with_another_state_is_asked_for_again(
     stripe: FakeStripe, room: Room, to: tuple[str, ...], redirect_uri: str
 ) -> None:
-    form = form_of(stripe, room, to, redirect_uri)
+    form = form_of(stripe, room, to, redirect_uri, "--no-test")
     form.answer("Refresh token", "")
     form.answer("Stripe's answer", "paste")
     address = led_to(form.link())
@@ -174,7 +174,9 @@ def test_a_denial_is_told_in_stripes_words_and_leaves_nothing(
 def test_a_wrong_client_secret_is_corrected_and_the_owner_asked_again(
     stripe: FakeStripe, room: Room, to: tuple[str, ...], redirect_uri: str
 ) -> None:
-    form = Dialogue(room, *to, "--redirect-uri", redirect_uri, "--output", "config.json")
+    form = Dialogue(
+        room, *to, "--redirect-uri", redirect_uri, "--no-test", "--output", "config.json"
+    )
     form.answer("Connection name", "")
     form.answer("Auth scheme", "oauth2")
     form.answer("OAuth provider", "connect")
@@ -232,7 +234,7 @@ def test_the_page_is_opened_in_the_users_browser(
     browser = room.path / "browser.py"
     browser.write_text("import requests, sys; requests.get(sys.argv[1], timeout=10)")
     command = f"{sys.executable} {browser} %s"
-    form = form_of(stripe, room, to, redirect_uri, BROWSER=command)
+    form = form_of(stripe, room, to, redirect_uri, "--no-test", BROWSER=command)
     form.answer("Refresh token", "")
     form.answer("Stripe's answer", "")
     form.answer("Account ID", "")
@@ -248,7 +250,7 @@ def test_waiting_for_the_owner_can_be_given_up(  # noqa: PLR0913, PLR0917 - fixt
     way: str,
     code: int,
 ) -> None:
-    form = form_of(stripe, room, to, redirect_uri)
+    form = form_of(stripe, room, to, redirect_uri, "--no-test")
     form.answer("Refresh token", "")
     form.answer("Stripe's answer", "")
     form.see("Waiting for Stripe's answer")
@@ -260,12 +262,42 @@ def test_waiting_for_the_owner_can_be_given_up(  # noqa: PLR0913, PLR0917 - fixt
     assert room.files == set()
 
 
+@pytest.mark.parametrize(("way", "code"), [("Ctrl-C", 130), ("SIGTERM", 143)])
+def test_who_ends_the_form_after_the_authorization_learns_where_it_is_kept(  # noqa: PLR0913, PLR0917 - fixtures
+    stripe: FakeStripe,
+    room: Room,
+    to: tuple[str, ...],
+    redirect_uri: str,
+    owner: str,
+    way: str,
+    code: int,
+) -> None:
+    form = form_of(stripe, room, to, redirect_uri, "--no-test")
+    form.answer("Refresh token", "")
+    form.answer("Stripe's answer", "")
+    browse(form.link())
+    form.see(f"Account ID [{owner}; - for none]: ")
+    if way == "Ctrl-C":
+        form.process.sendcontrol("c")
+    else:
+        form.process.kill(signal.SIGTERM)
+    assert form.ended() == code
+    (kept,) = room.state.rglob("*.json")
+    assert room.files == {str(kept.relative_to(room.path))}
+    assert form.last_line == (
+        f"Interrupted: no config was written; the authorization is kept in {kept}"
+    )
+    known = {"TAP_STRIPE_CONN_REFRESH_TOKEN": room.kept["refresh_token"]}
+    assert run(room, "--no-input", **secrets_of(stripe), **known).code == 0
+    assert len(stripe.token_requests) == 1
+
+
 def test_a_port_that_is_taken_is_told_and_another_way_can_be_chosen(
     stripe: FakeStripe, room: Room, to: tuple[str, ...], owner: str
 ) -> None:
     taken = f"{stripe.url}/stripe"
     stripe.oauth.redirect_uris.append(taken)
-    form = form_of(stripe, room, to, taken)
+    form = form_of(stripe, room, to, taken, "--no-test")
     form.answer("Refresh token", "")
     form.answer("Stripe's answer", "receive")
     form.see("can't be listened on: Address already in use")
@@ -305,14 +337,14 @@ def test_without_a_terminal_the_link_is_on_stderr_and_its_answer_awaited(
 def test_without_an_answer_it_ends_when_the_time_is_up(
     stripe: FakeStripe, room: Room, redirect_uri: str
 ) -> None:
-    started = time.monotonic()
     options = ("--authorize", "--redirect-uri", redirect_uri, "--time-limit", "0.2")
+    started = time.monotonic()
     done = run(room, *options, **secrets_of(stripe))
+    assert 0.2 <= time.monotonic() - started < 5
     assert (done.code, done.last_line) == (
         1,
         "Connection unavailable: no answer came from Stripe within 0.2 seconds",
     )
-    assert time.monotonic() - started < 30
     assert room.files == set()
 
 
@@ -332,6 +364,33 @@ def test_a_code_makes_a_connection(stripe: FakeStripe, room: Room) -> None:
     assert (done.code, done.stdout) == (0, "")
     assert room.config["refresh_token"] == room.kept["refresh_token"]
     assert code not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--meltano",)])
+def test_what_a_spent_code_has_granted_is_saved_although_the_test_fails(
+    stripe: FakeStripe, room: Room, options: tuple[str, ...]
+) -> None:
+    stripe.oauth.permissions = set()
+    code = stripe.oauth.code(stripe.add_account(), "/oauth/token")
+    done = ended(start(room, *options, TAP_STRIPE_CONN_CODE=code, **secrets_of(stripe)))
+    assert done.code == 1
+    assert done.last_line.startswith(
+        "Saved, although the test failed: none of the 136 selected streams can be read; "
+    )
+    if options:
+        (file,) = (room.path / "tmp").rglob("refresh_token")
+        assert file.read_text() == room.kept["refresh_token"]
+        assert str(file) in done.stdout
+    else:
+        assert room.config["refresh_token"] == room.kept["refresh_token"]
+
+
+def test_a_refused_refresh_token_is_not_saved(stripe: FakeStripe, room: Room) -> None:
+    known = {"TAP_STRIPE_CONN_REFRESH_TOKEN": "rt_" + "nobodys"}
+    done = run(room, **secrets_of(stripe), **known)
+    assert done.code == 1
+    assert done.last_line.startswith("Connection unavailable: Stripe refused the refresh token")
+    assert "project/config.json" not in room.files
 
 
 def test_what_stripe_repeats_of_a_code_is_not_shown(stripe: FakeStripe, room: Room) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shlex
+import signal
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_stripe_conn.config import config_schema
-from tests.setup.dialogue import ended, run, start
+from tap_stripe_conn.config import ConfigError, config_schema
+from tap_stripe_conn.interrupts import Interrupted
+from tap_stripe_conn.setup import saving
+from tap_stripe_conn.setup.saving import meltano_commands, write_config
+from tests.setup.dialogue import COMMAND, ended, run, start
 
 if TYPE_CHECKING:
     from tests.fake_stripe import FakeStripe
@@ -145,6 +152,38 @@ def test_a_config_file_is_replaced_only_with_overwrite(stripe: FakeStripe, room:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_config_file_that_appears_while_it_is_written_is_not_replaced(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = room.project / "config.json"
+
+    def meanwhile(*_: object, **__: object) -> None:
+        file.write_text("anothers")
+
+    monkeypatch.setattr(saving, "check_place", meanwhile)
+    with pytest.raises(ConfigError, match=r"config\.json can't be written: File exists"):
+        write_config(file, {"live_api_key": WRONG_KEY}, overwrite=False)
+    assert file.read_text() == "anothers"
+
+
+@pytest.mark.parametrize("before", [None, "kept"])
+def test_a_config_file_is_written_whole_or_not_at_all(
+    room: Room, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    file = room.project / "config.json"
+    if before is not None:
+        file.write_text(before)
+
+    def fill_the_disk(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill_the_disk)
+    with pytest.raises(ConfigError, match=r"can't be written: No space left on device"):
+        write_config(file, {"live_api_key": WRONG_KEY}, overwrite=before is not None)
+    assert room.files == (set() if before is None else {"project/config.json"})
+    assert before is None or file.read_text() == before
+
+
 def test_what_belongs_to_the_other_scheme_is_not_saved(stripe: FakeStripe, room: Room) -> None:
     other = "sk_" + "test_" + "other"
     run(room, "--no-test", **settings(stripe), TAP_STRIPE_CONN_CLIENT_SECRET=other)
@@ -184,6 +223,40 @@ def test_a_value_that_looks_like_an_option_is_none_to_meltano(
 ) -> None:
     done = ended(start(room, "--meltano", "--no-test", "--connection-name=-x", **settings(stripe)))
     assert "meltano config set tap-stripe-conn connection_name -- -x\n" in done.stdout
+
+
+def test_secrets_do_not_stay_behind_when_meltanos_commands_can_not_be_printed(
+    stripe: FakeStripe, room: Room
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(  # noqa: S603 - our own command
+            [COMMAND, "--no-input", "--meltano", "--no-test"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=room.environment(**settings(stripe)),
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith("the tap's output can't be written: No space left on device\n")
+    assert list((room.path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Interrupted(signal.SIGTERM)])
+def test_secrets_do_not_stay_behind_when_printing_is_interrupted(
+    room: Room, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    temporary = room.path / "tmp"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def be_interrupted() -> None:
+        with meltano_commands({"live_api_key": WRONG_KEY}):
+            assert [file.name for file in temporary.rglob("*") if file.is_file()]
+            raise end
+
+    with pytest.raises((KeyboardInterrupt, Interrupted)):
+        be_interrupted()
+    assert list(temporary.iterdir()) == []
 
 
 def test_meltanos_commands_are_not_printed_when_the_test_fails(
