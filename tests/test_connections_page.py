@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 from tap_stripe_conn.connection.authorize import REDIRECT_URI, TIME_LIMIT
 from tap_stripe_conn.setup.command import options
+from tests.sentences import unsaid
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "connections.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def sentences() -> str:
-    """All texts of the program, with … where it puts something in."""
-    found = []
-    for file in (ROOT / "tap_stripe_conn").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-            elif isinstance(node, ast.JoinedStr):
-                parts = (
-                    str(part.value) if isinstance(part, ast.Constant) else "…"
-                    for part in node.values
-                )
-                found.append("".join(parts))
-    return "\n".join(found)
-
-
 def test_every_message_that_it_explains_is_one_of_the_programs() -> None:
-    table = TEXT.partition("## When something is wrong")[2]
-    messages = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
-    assert len(messages) > 10
-    said = sentences()
-    for given in ("refresh token", "authorization code"):
-        assert given in said
-        said += said.replace("Stripe refused the …", f"Stripe refused the {given}")
-    assert "Stripe refused the …" in said
-    assert [message for message in messages if message not in said] == []
+    assert unsaid(TEXT) == []
 
 
 def test_every_option_that_it_names_exists() -> None:
