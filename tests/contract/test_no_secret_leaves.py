@@ -31,6 +31,9 @@ GIVEN = {"config.json", "catalog.json", "state.json", "given.txt", "logging.yaml
 
 DEBUG = {"TAP_STRIPE_CONN_LOGLEVEL": "DEBUG"}
 
+TWO = ("charges", "refunds")
+"""Streams; at DEBUG level the SDK has megabytes to say of all."""
+
 STRUCTURED = """
 version: 1
 disable_existing_loggers: false
@@ -95,7 +98,7 @@ class Planted:
             "connect_base": self.stripe.url,
             "live_api_key": self.other,
         }
-        return self.run(select=["charges", "refunds"], **{**settings, **given})
+        return self.run(select=TWO, **{**settings, **given})
 
     @property
     def secrets(self) -> set[str]:
@@ -135,14 +138,24 @@ def _proxied(planted: Planted) -> Run:
     with answering_with(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n") as proxy:
         address = f"{planted.other}:{planted.mine}@{proxy.removeprefix('http://')}"
         env = {"NO_PROXY": "", "no_proxy": "", "HTTPS_PROXY": f"http://{address}"}
-        return planted.run("--test", env=env, api_base="https://stripe.example")
+        return planted.run("--test", select=TWO, env=env, api_base="https://stripe.example")
 
 
 def _unreachable(planted: Planted) -> Run:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    return planted.run("--test", api_base=base)
+        return planted.run("--test", select=TWO, api_base=base)
+
+
+def _of_the_environment(planted: Planted) -> Run:
+    catalog = planted.tap.folder / "catalog.json"
+    catalog.write_text(json.dumps(catalog_of(TWO)))
+    return planted.bare(
+        *("--config=ENV", "--catalog", str(catalog), "--test"),
+        TAP_STRIPE_CONN_LIVE_API_KEY=planted.mine,
+        TAP_STRIPE_CONN_API_BASE=planted.stripe.url,
+    )
 
 
 def _structured(planted: Planted) -> Run:
@@ -151,7 +164,7 @@ def _structured(planted: Planted) -> Run:
     planted.refuse("/v1/refunds", 403)
     planted.stripe.fault("/v1/charges", status=500, body=planted.other.encode())
     env = {"SINGER_SDK_LOG_CONFIG": str(path)}
-    run = planted.run(select=["charges", "refunds"], env=env, connection_name=planted.other)
+    run = planted.run(select=TWO, env=env, connection_name=planted.other)
     assert '"logger_name":"urllib3.connectionpool"' in run.stderr
     return run
 
@@ -159,7 +172,7 @@ def _structured(planted: Planted) -> Run:
 def _refused(status: int, **said: str) -> Callable[[Planted], Run]:
     def run(planted: Planted) -> Run:
         planted.refuse("*", status, **said)
-        return planted.run("--test")
+        return planted.run("--test", select=TWO)
 
     return run
 
@@ -167,7 +180,7 @@ def _refused(status: int, **said: str) -> Callable[[Planted], Run]:
 def _answered(body: Callable[[Planted], object]) -> Callable[[Planted], Run]:
     def run(planted: Planted) -> Run:
         planted.answer("/v1/charges", body(planted))
-        return planted.run(select=["charges", "refunds"])
+        return planted.run(select=TWO)
 
     return run
 
@@ -198,18 +211,10 @@ CASES: dict[str, tuple[int, Callable[[Planted], Run]]] = {
     "discover": (0, lambda it: it.run("--discover")),
     "test": (0, lambda it: it.run("--test")),
     "test of the schemas": (0, lambda it: it.run("--test=schema", select=["charges"])),
-    "sync": (0, lambda it: it.run(select=["charges", "refunds"], connection_name=it.other)),
-    "settings of the environment": (
-        0,
-        lambda it: it.bare(
-            "--config=ENV",
-            "--test",
-            TAP_STRIPE_CONN_LIVE_API_KEY=it.mine,
-            TAP_STRIPE_CONN_API_BASE=it.stripe.url,
-        ),
-    ),
+    "sync": (0, lambda it: it.run(select=TWO, connection_name=it.other)),
+    "settings of the environment": (0, _of_the_environment),
     # What Stripe, or something on the way to it, says.
-    "rejected key": (1, lambda it: it.run("--test", live_api_key=it.other)),
+    "rejected key": (1, lambda it: it.run("--test", select=TWO, live_api_key=it.other)),
     "expired key": (1, _refused(401, code="api_key_expired")),
     "refusal": (1, _refused(400)),
     "missing permission": (1, _refused(403, code="more_permissions_required")),
@@ -221,11 +226,11 @@ CASES: dict[str, tuple[int, Callable[[Planted], Run]]] = {
     "redirect": (1, _refused(302)),
     "refusal of a stream": (
         3,
-        lambda it: it.refuse("/v1/refunds", 400).run(select=["charges", "refunds"]),
+        lambda it: it.refuse("/v1/refunds", 400).run(select=TWO),
     ),
     "test as a document": (
         3,
-        lambda it: it.refuse("/v1/refunds", 400).run("--test", "--format=json"),
+        lambda it: it.refuse("/v1/refunds", 400).run("--test", "--format=json", select=TWO),
     ),
     "discovery that leaves out": (
         0,

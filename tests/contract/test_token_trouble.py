@@ -50,13 +50,6 @@ def grant(stripe: FakeStripe) -> str:
     return stripe.refresh_token(stripe.account_id, path=APPS)
 
 
-def wait_for_the_first(stripe: FakeStripe) -> None:
-    """Until a token request has come, and has had time to begin."""
-    while not stripe.token_requests:
-        time.sleep(0.01)
-    time.sleep(0.1)
-
-
 # --- Faults ------------------------------------------------------------------------------------
 
 
@@ -117,7 +110,7 @@ def test_a_stalled_exchange_is_done_late_or_answered_late(
     stripe.fault(APPS, "stall", seconds=0.6, when=when)
     with ThreadPoolExecutor(1) as pool:
         stalled = pool.submit(refresh, grant)
-        wait_for_the_first(stripe)
+        assert stripe.stalling.wait(10)
         overtaking = refresh(grant)
         assert not stalled.done()
     assert overtaking.ok is (when == "before")
@@ -217,7 +210,7 @@ def test_an_idempotency_key_in_use_is_a_conflict(
     stripe.fault(APPS, "stall", seconds=0.6, when="during")
     with ThreadPoolExecutor(1) as pool:
         stalled = pool.submit(refresh, grant, "key-1")
-        wait_for_the_first(stripe)
+        assert stripe.stalling.wait(10)
         conflict = refresh(grant, "key-1")
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (
         409,

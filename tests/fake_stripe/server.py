@@ -76,6 +76,9 @@ class FakeStripe(Seeding):
         self.before_request: Callable[[Request], None] | None = None
         """Called with each request before it is answered: a hook to change things midway."""
 
+        self.stalling = Event()
+        """Set when a token exchange stalls."""
+
         self.rates = RateLimits()
         """`per_second`, `per_endpoint` and `concurrency`, each None until set."""
 
@@ -93,7 +96,7 @@ class FakeStripe(Seeding):
         self._numbers = count(1)
         self._stopping = Event()
         self._token_endpoint = TokenEndpoint(
-            self.oauth, self.keys, now=self._clock, wait=self._stopping.wait
+            self.oauth, self.keys, now=self._clock, wait=self._stall
         )
         self._port = port
         self._wire: Wire | None = None
@@ -317,6 +320,10 @@ class FakeStripe(Seeding):
 
     def _clock(self) -> float:
         return self.now()
+
+    def _stall(self, seconds: float) -> None:
+        self.stalling.set()
+        self._stopping.wait(seconds)
 
     def _exchanged(self, request: Request, fault: Fault | None, seconds: float) -> Answer:
         if seconds:
