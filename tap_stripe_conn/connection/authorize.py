@@ -113,13 +113,8 @@ class Authorization:
             AuthorizationError: The owner did not consent, or Stripe refused to ask.
         """
         text = text.strip()
-        if _CODE.fullmatch(text):
-            return text
-        query = text.partition("?")[2].partition("#")[0]
-        if not query:
-            msg = "that is neither a code (ac_…) nor the address with `code=` that Stripe led to"
-            raise NotAnAnswerError(msg)
-        return self.answered(query)
+        query = _query_of(text)
+        return self.answered(query) if query else code_in(text)
 
     def answered(self, query: str) -> str:
         """The code in the query of the address that Stripe led the browser to.
@@ -150,6 +145,26 @@ class Authorization:
 
     def _ours(self, state: str) -> bool:
         return hmac.compare_digest(state.encode(), self.state.encode())
+
+
+def code_in(text: str) -> str:
+    """The code in what a user gives: the code itself, or the address that Stripe led to.
+
+    Whose answer it is can't be told without the `state` that was asked with.
+
+    Raises:
+        NotAnAnswerError: It is neither.
+    """
+    text = text.strip()
+    for code in (text, _query(_query_of(text)).get("code", "")):
+        if _CODE.fullmatch(code):
+            return code
+    msg = "that is neither a code (ac_…) nor the address with `code=` that Stripe led to"
+    raise NotAnAnswerError(msg)
+
+
+def _query_of(address: str) -> str:
+    return address.partition("?")[2].partition("#")[0]
 
 
 def _query(text: str) -> dict[str, str]:

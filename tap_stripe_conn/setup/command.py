@@ -21,6 +21,8 @@ from tap_stripe_conn.connection.authorize import (
     REDIRECT_URI,
     TIME_LIMIT,
     AuthorizationError,
+    NotAnAnswerError,
+    code_in,
     on_loopback,
 )
 from tap_stripe_conn.connection.check import ConnectionUnavailableError
@@ -184,6 +186,7 @@ def _setup(  # noqa: PLR0913 - one for each option
     )
     target = _Target(output=output, overwrite=overwrite, meltano=meltano)
     _check_usage(consent, target)
+    code = _checked(code)
     given, suggested = _by_source(settings)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -241,6 +244,19 @@ def _check_usage(consent: Consent, target: _Target) -> None:
     if target.output and target.meltano:
         msg = "--output and --meltano exclude each other"
         raise ConfigError(msg)
+
+
+def _checked(code: str | None) -> str | None:
+    """The code that is given, or that of a whole address."""
+    if code is None:
+        return None
+    try:
+        code = code_in(code)
+    except NotAnAnswerError as error:
+        msg = f"--code: {error}"
+        raise ConfigError(msg) from None
+    conceal(code)
+    return code
 
 
 def _by_source(settings: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:

@@ -7,9 +7,9 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.api.errors import CredentialsError
@@ -24,6 +24,7 @@ from tap_stripe_conn.connection.authorize import (
 )
 from tap_stripe_conn.connection.token_store import TokenStore, token_path
 from tap_stripe_conn.connection.tokens import token_endpoint
+from tap_stripe_conn.interrupts import to_its_end
 from tap_stripe_conn.setup.terminal import ask, choose, explain, say, show_link
 from tap_stripe_conn.tap import TapStripeConn
 
@@ -70,8 +71,7 @@ class Consent:
         """
         _check_place(settings)
         text = code(settings)
-        with ThreadPoolExecutor(1) as thread:  # a signal can't cut it short there
-            return thread.submit(self._exchanged, settings, text).result()
+        return to_its_end(partial(self._exchanged, settings, text))
 
     def _exchanged(self, settings: Settings, code: str) -> Token:
         token = token_endpoint(settings, user_agent=USER_AGENT).redeem(code)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tap_stripe_conn.config import SECRETS, ConfigError
+from tap_stripe_conn.config import SECRETS, ConfigError, config_schema
 from tap_stripe_conn.private_file import write_private
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def _claimed(path: Path) -> Iterator[None]:
 
 @contextmanager
 def meltano_commands(config: Mapping[str, object]) -> Iterator[list[str]]:
-    """Shell commands that give Meltano the settings, and leave nothing behind.
+    """Shell commands that give Meltano these settings and no others, and leave nothing behind.
 
+    Each is run only if the one before succeeded, so that a secret is not removed unread.
     The secrets are in files of a new directory, for no command line may hold one: other users see
     those. The last command removes the directory; so does an error on the way to whoever runs them.
 
@@ -85,14 +86,16 @@ def meltano_commands(config: Mapping[str, object]) -> Iterator[list[str]]:
     """
     directory = Path(tempfile.gettempdir(), f"{PLUGIN}-{secrets.token_hex(8)}")
     try:
-        yield [*_settings(config, directory), shlex.join(["rm", "-r", str(directory)])]
+        commands = [*_settings(config, directory), shlex.join(["rm", "-r", str(directory)])]
+        yield [f"{command} &&" for command in commands[:-1]] + commands[-1:]
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
 
 
 def _settings(config: Mapping[str, object], directory: Path) -> list[str]:
-    commands = []
+    others = [name for name in config_schema()["properties"] if name not in config]
+    commands = [shlex.join(["meltano", "config", "unset", PLUGIN, *others])]
     try:
         directory.mkdir(mode=0o700)
         for name, value in config.items():
@@ -102,6 +105,7 @@ def _settings(config: Mapping[str, object], directory: Path) -> list[str]:
                 setting += ["--from-file", str(directory / name)]
             else:
                 text = value if isinstance(value, str) else json.dumps(value)
+                text = text.replace("$", "\\$")  # Meltano would put a variable there
                 # What follows `--` is no option, whatever it begins with.
                 setting += ["--", text] if text.startswith("-") else [text]
             commands.append(shlex.join(setting))

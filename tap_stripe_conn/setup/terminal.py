@@ -47,23 +47,33 @@ def ask(question: str, *, hidden: bool = False) -> str:
     Raises:
         click.Abort: The user wants no more of this, by Ctrl-C or Ctrl-D.
     """
-    try:
-        if hidden:
-            answer = getpass.getpass(f"{question} (input is hidden): ").strip()
-            conceal(answer)
+    while True:
+        try:
+            answer = _typed(question, hidden=hidden).strip()
+            answer.encode()  # what is no text may be read as if it were
+        except UnicodeError:
+            # The error holds what was typed.
+            say("That is not text in UTF-8.")
+        except (KeyboardInterrupt, EOFError):
+            say()
+            raise click.Abort from None
+        except Interrupted:
+            say()
+            raise
+        else:
             return answer
-        click.echo(f"{question}: ", nl=False, err=True)
-        line = sys.stdin.readline()
-    except (KeyboardInterrupt, EOFError):
-        say()
-        raise click.Abort from None
-    except Interrupted:
-        say()
-        raise
+
+
+def _typed(question: str, *, hidden: bool) -> str:
+    if hidden:
+        answer = getpass.getpass(f"{question} (input is hidden): ")
+        conceal(answer)
+        return answer
+    click.echo(f"{question}: ", nl=False, err=True)
+    line = sys.stdin.readline()
     if not line:
-        say()
-        raise click.Abort
-    return line.strip()
+        raise EOFError
+    return line
 
 
 def choose(question: str, choices: Mapping[str, str], default: str) -> str:

@@ -91,6 +91,7 @@ class Dialogue:
             cwd=str(room.project),
             env=room.environment(**variables),
             encoding="utf-8",
+            codec_errors="replace",
             timeout=PATIENCE,
             dimensions=(50, 400),
         )
@@ -110,6 +111,12 @@ class Dialogue:
         self.see(question)
         self.see(": ")
         self.process.sendline(text)
+
+    def type_bytes(self, question: str, typed: bytes) -> None:
+        """Wait for a question and type what need not be text."""
+        self.see(question)
+        self.see(": ")
+        os.write(self.process.child_fd, typed + b"\n")
 
     def press(self, question: str, key: str) -> None:
         """Wait for a question and press Ctrl and a key."""

@@ -50,6 +50,24 @@ def test_a_connection_is_entered_tested_and_saved_for_its_owners_eyes(
     assert room.files == {"project/config.json"}
 
 
+def test_what_is_no_text_is_asked_for_again_and_not_shown(
+    stripe: FakeStripe, room: Room, to: tuple[str, ...]
+) -> None:
+    form = Dialogue(room, *to, "--no-test")
+    form.type_bytes("Connection name", b"n\xe4me")
+    form.see("That is not text in UTF-8.")
+    form.answer("Connection name", "")
+    form.answer("Auth scheme", "api_key")
+    form.type_bytes("Live API key", b"planted1\xe4planted2")
+    form.see("That is not text in UTF-8.")
+    form.answer("Live API key", stripe.secret_key)
+    form.answer("Account ID", "")
+    form.answer("Save it as [1]", "")
+    form.answer("Config file [config.json]", "")
+    assert form.ended() == 0
+    assert "planted" not in form.screen
+
+
 def test_a_secret_is_never_on_the_screen(
     stripe: FakeStripe, room: Room, to: tuple[str, ...]
 ) -> None:

@@ -194,10 +194,12 @@ def test_what_belongs_to_the_other_scheme_is_not_saved(stripe: FakeStripe, room:
 
 
 def test_meltanos_commands_hold_no_secret_and_leave_none(stripe: FakeStripe, room: Room) -> None:
-    name = "our $(shop) 'here'"
+    name = "our (shop) 'here'"
     done = ended(start(room, "--meltano", "--connection-name", name, **settings(stripe)))
     assert done.code == 0
-    *commands, removal = [shlex.split(line) for line in done.stdout.splitlines()]
+    lines = done.stdout.splitlines()
+    assert all(line.endswith(" &&") for line in lines[:-1]), "one that fails ends it"
+    unset, *commands, removal = [shlex.split(line.removesuffix(" &&")) for line in lines]
     directory = Path(removal[-1])
     file = directory / "live_api_key"
     prefix = ["meltano", "config", "set", "tap-stripe-conn"]
@@ -209,6 +211,9 @@ def test_meltanos_commands_hold_no_secret_and_leave_none(stripe: FakeStripe, roo
         [*prefix, "requests_per_second", "100000.0"],
         [*prefix, "endpoint_requests_per_second", "100000.0"],
     ]
+    assert unset[:4] == ["meltano", "config", "unset", "tap-stripe-conn"]
+    said = {command[4] for command in commands}
+    assert set(unset[4:]) == config_schema()["properties"].keys() - said
     assert removal == ["rm", "-r", str(directory)]
     assert file.read_text() == stripe.secret_key
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -222,7 +227,33 @@ def test_a_value_that_looks_like_an_option_is_none_to_meltano(
     stripe: FakeStripe, room: Room
 ) -> None:
     done = ended(start(room, "--meltano", "--no-test", "--connection-name=-x", **settings(stripe)))
-    assert "meltano config set tap-stripe-conn connection_name -- -x\n" in done.stdout
+    assert "meltano config set tap-stripe-conn connection_name -- -x &&\n" in done.stdout
+
+
+def test_a_value_with_a_dollar_sign_is_no_variable_to_meltano(
+    stripe: FakeStripe, room: Room
+) -> None:
+    named = ("--connection-name", "a $HOME")
+    done = ended(start(room, "--meltano", "--no-test", *named, **settings(stripe)))
+    assert "meltano config set tap-stripe-conn connection_name 'a \\$HOME' &&\n" in done.stdout
+
+
+def test_a_code_is_taken_from_a_whole_address_and_checked(stripe: FakeStripe, room: Room) -> None:
+    given = {
+        "TAP_STRIPE_CONN_AUTH_SCHEME": "oauth2",
+        "TAP_STRIPE_CONN_CLIENT_ID": stripe.oauth.client_id,
+        "TAP_STRIPE_CONN_CLIENT_SECRET": stripe.secret_key,
+        "TAP_STRIPE_CONN_CONNECT_BASE": stripe.url,
+        "TAP_STRIPE_CONN_API_BASE": stripe.url,
+    }
+    wrong = ended(start(room, "--no-test", "--code", "https://example.com/none", **given))
+    assert wrong.code == 2
+    assert "--code: that is neither a code (ac_…) nor the address" in wrong.stderr
+    assert stripe.token_requests == []
+    code = stripe.oauth.code(stripe.account_id, "/oauth/token")
+    address = f"https://example.com/?code={code}&state=unknown"
+    assert ended(start(room, "--no-test", "--code", address, **given)).code == 0
+    assert [request.form["code"] for request in stripe.token_requests] == [code]
 
 
 def test_secrets_do_not_stay_behind_when_meltanos_commands_can_not_be_printed(
