@@ -95,7 +95,10 @@ def meltano_commands(config: Mapping[str, object]) -> Iterator[list[str]]:
 
 def _settings(config: Mapping[str, object], directory: Path) -> list[str]:
     others = [name for name in config_schema()["properties"] if name not in config]
-    commands = [shlex.join(["meltano", "config", "unset", PLUGIN, *others])]
+    # Meltano takes several names for parts of one.
+    commands = [
+        f"for name in {' '.join(others)}; do meltano config unset {PLUGIN} $name; done",
+    ]
     try:
         directory.mkdir(mode=0o700)
         for name, value in config.items():
