@@ -73,7 +73,8 @@ def test_writing_restores_what_differs_and_deletes_what_is_no_longer_generated(
 
 
 def _class(body: str) -> SdkClass:
-    node = ast.parse(f"class Charge(StripeObject):\n {body}").body[0]
+    # Of a name of its own: what is known of a class is kept by its name.
+    node = ast.parse(f"class Made(StripeObject):\n {body}").body[0]
     assert isinstance(node, ast.ClassDef)
     return SdkClass("stripe._charge", None, node)
 
