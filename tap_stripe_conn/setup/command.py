@@ -304,7 +304,8 @@ def _unattended(
         )
     except AuthorizationError as error:
         raise ConnectionUnavailableError(str(error)) from None
-    return config_of({**answers, "refresh_token": token.refresh_token})
+    granted = {"refresh_token": token.refresh_token, "oauth_access_token": None}
+    return config_of({**answers, **granted})
 
 
 def _failure(config: Mapping[str, Any], consent: Consent) -> str | None:
@@ -388,10 +389,7 @@ def _examine(config: Mapping[str, Any]) -> None:
     Raises:
         ConnectionUnavailableError: It can't read anything.
     """
-    try:
-        report = TapStripeConn(config=dict(config)).examine()
-    except CredentialsError as error:
-        raise ConnectionUnavailableError(str(error)) from error
+    report = TapStripeConn(config=dict(config)).examine()
     *found, verdict = report.summary()
     for line in found:
         say(line)

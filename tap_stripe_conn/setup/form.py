@@ -225,4 +225,6 @@ class Form:
             say(f"Not authorized: {error}")
             return False
         self._answers["refresh_token"], self._account = token.refresh_token, token.account
+        for known in (self._answers, self._suggested, self._given):
+            known.pop("oauth_access_token", None)  # of whatever was authorized before
         return True

@@ -77,6 +77,7 @@ BUFFERING = {"plain": {}, "unbuffered": {"PYTHONUNBUFFERED": "1"}}
         *((signal.SIGTERM, buffering, rows) for buffering in BUFFERING for rows in ROWS),
         (signal.SIGINT, "plain", "rows"),
     ],
+    ids=lambda part: getattr(part, "name", part),
 )
 def test_a_signal_tears_no_message_in_two_while_the_loader_is_slow(
     stripe: FakeStripe,

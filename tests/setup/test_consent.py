@@ -360,9 +360,11 @@ def test_a_code_is_exchanged_once_also_when_that_fails(stripe: FakeStripe, room:
 
 def test_a_code_makes_a_connection(stripe: FakeStripe, room: Room) -> None:
     code = stripe.oauth.code(stripe.add_account(), "/oauth/token")
-    done = run(room, TAP_STRIPE_CONN_CODE=code, **secrets_of(stripe))
+    before = {"TAP_STRIPE_CONN_OAUTH_ACCESS_TOKEN": stripe.oauth_token(stripe.account_id)}
+    done = run(room, TAP_STRIPE_CONN_CODE=code, **before, **secrets_of(stripe))
     assert (done.code, done.stdout) == (0, "")
     assert room.config["refresh_token"] == room.kept["refresh_token"]
+    assert "oauth_access_token" not in room.config, "it is of another authorization"
     assert code not in done.stderr
 
 
