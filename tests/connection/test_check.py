@@ -212,7 +212,7 @@ def test_a_host_that_does_not_take_connections_is_unreachable(
 def test_a_host_that_does_not_answer_is_unreachable(
     stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(check, "TIMEOUT", 0.1)
     stripe.fault("*", "stall", seconds=30, times=math.inf)
     assert unavailable(stripe) == f"{UNREACHABLE}no answer within the time allowed"
 
