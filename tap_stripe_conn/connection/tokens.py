@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import requests
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.config import OAuthProvider, Settings
+
+Given: TypeAlias = Literal["refresh token", "authorization code"]
+"""What is exchanged for a token."""
 
 LIFETIME: Final[Mapping[str, float | None]] = {CONNECT: None, APPS: 3600.0}
 """Seconds that an access token lives where the answer doesn't say; None: until it is revoked."""
@@ -182,7 +185,7 @@ class TokenEndpoint:
         return REPEATED in response.headers and self._keys[refresh_token] < MOST_REPEATED
 
     def failure(
-        self, error: StripeError | ConnectionFailedError, given: str = "refresh token"
+        self, error: StripeError | ConnectionFailedError, given: Given = "refresh token"
     ) -> CredentialsError:
         """Why there is no token, as one clause with what to do about it.
 
@@ -190,8 +193,12 @@ class TokenEndpoint:
             error: Of the request.
             given: What it was to be exchanged for.
         """
+        then = "try again later"
+        if given == "authorization code":
+            then = "authorize again, for the code may be spent"
         if isinstance(error, ConnectionFailedError):
-            return CredentialsDelayedError(f"Stripe's token endpoint can't be reached: {error}")
+            why = f"Stripe's token endpoint can't be reached: {error}; {then}"
+            return CredentialsDelayedError(why)
         if error.code == "invalid_grant":
             return self._refused_grant(error, given)
         said = f"HTTP {error.http_status}"
@@ -210,11 +217,11 @@ class TokenEndpoint:
             if isinstance(error, MissingPermissionError):
                 why += "; client_secret must be the secret key (sk_…) of the platform or app"
             elif error.retriable:
-                why = "Stripe's token endpoint is failing; try again later"
+                why = f"Stripe's token endpoint is failing; {then}"
         kind = CredentialsDelayedError if error.retriable else CredentialsError
         return kind(f"{why} ({said})")
 
-    def _refused_grant(self, error: StripeError, given: str) -> CredentialsError:
+    def _refused_grant(self, error: StripeError, given: Given) -> CredentialsError:
         if _OTHER_MODE.search(error.message):
             return CredentialsError(
                 "client_secret is of the other mode, live or test, than what the account's owner "

@@ -200,7 +200,8 @@ CAUSES: dict[str, tuple[bytes, str]] = {
     "Stripe fails": (
         http(b"", status=503),
         (
-            "Stripe's token endpoint is failing; try again later (Stripe answered 503 without a "
+            "Stripe's token endpoint is failing; authorize again, for the code may be spent "
+            "(Stripe answered 503 without a "
             "message (HTTP 503, request req_1))"
         ),
     ),
