@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import math
 import re
 from contextlib import suppress
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
 
+from tap_stripe_conn.api.network import on_loopback
 from tap_stripe_conn.redaction import redacted
 
 if TYPE_CHECKING:
@@ -521,11 +521,4 @@ def sound_address(url: str) -> bool:
         return False
     if not parts.hostname or port == 0 or parts.username or parts.password:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.hostname))
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and on_loopback(url))

@@ -27,7 +27,7 @@ BELOW: dict[str, set[str]] = {
     "api": {"redaction"},
     "interrupts": set(),
     "messages": set(),
-    "config": {"redaction"},
+    "config": {"api", "redaction"},
     "private_file": set(),
     "connection": {"api", "config", "interrupts", "private_file", "redaction"},
     "streams": {"api", "catalogue", "config"},

@@ -24,7 +24,12 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
     error_from,
 )
-from tap_stripe_conn.api.network import CONNECT_TIMEOUT, READ_TIMEOUT, connection_failed
+from tap_stripe_conn.api.network import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    connection_failed,
+    on_loopback,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +125,9 @@ class StripeClient:
         self._settings = self._session.merge_environment_settings(
             self._base, {}, stream=False, verify=None, cert=None
         )
+        if on_loopback(self._base):
+            # Unencrypted, it may be sent nowhere else.
+            self._settings["proxies"] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._ahead = 0.0

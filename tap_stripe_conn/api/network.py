@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 
@@ -12,6 +14,15 @@ from tap_stripe_conn.redaction import redacted
 CONNECT_TIMEOUT: Final = 10.0
 READ_TIMEOUT: Final = 80.0
 """Seconds without a byte; Stripe's own clients wait as long."""
+
+
+def on_loopback(url: str) -> bool:
+    """Whether what is sent to a URL stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def connection_failed(error: Exception) -> ConnectionFailedError:

@@ -30,7 +30,7 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
     error_from,
 )
-from tap_stripe_conn.api.network import CONNECT_TIMEOUT, connection_failed
+from tap_stripe_conn.api.network import CONNECT_TIMEOUT, connection_failed, on_loopback
 from tap_stripe_conn.config import APPS, CONNECT
 from tap_stripe_conn.redaction import conceal
 
@@ -259,6 +259,8 @@ class TokenEndpoint:
                     headers={"User-Agent": self._user_agent, **headers},
                     timeout=(CONNECT_TIMEOUT, ANSWER_TIMEOUT),
                     allow_redirects=False,
+                    # Of the environment's proxies none may see what is sent to this machine.
+                    proxies={"http": "", "https": ""} if on_loopback(self.url) else None,
                 )
         except (requests.RequestException, OSError, ValueError) as error:
             raise connection_failed(error) from error

@@ -289,15 +289,25 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy.lines == ["GET http://stripe.invalid/v1/account HTTP/1.1"]
 
 
-def test_a_proxy_is_not_used_for_hosts_that_the_environment_excepts(
+def test_what_is_sent_to_this_machine_passes_no_proxy(
     stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with recording() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         client_of(stripe).get(PATH)
     assert proxy.lines == []
     assert len(stripe.requests) == 1
+
+
+def test_a_proxy_is_not_used_for_hosts_that_the_environment_excepts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with recording() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "stripe.invalid")
+        with pytest.raises(ConnectionFailedError, match="the host name can't be resolved"):
+            client_of(base="http://stripe.invalid").get(PATH, max_tries=1)
+    assert proxy.lines == []
 
 
 def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

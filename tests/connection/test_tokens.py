@@ -232,6 +232,11 @@ def test_no_answer_is_told_with_its_reason() -> None:
         nowhere.redeem("code")
 
 
+def test_what_is_sent_to_this_machine_passes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert exchanged(ANSWER).access_token == "access-2"  # noqa: S105 - of nothing
+
+
 def test_connects_endpoint_is_at_connect_base() -> None:
     error = StripeError("Not found", http_status=404)
     assert endpoint("http://localhost:1", "connect").url == "http://localhost:1/oauth/token"
