@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -64,31 +64,18 @@ class Interrupts:
 
 
 def to_its_end(call: Callable[[], _T]) -> _T:
-    """The result of a call that no signal cuts short: signals only reach the main thread.
-
-    Raises:
-        BaseException: What the call raises, or the first signal that arrived meanwhile.
-    """
-    results: list[_T] = []
-    errors: list[BaseException] = []
-    # Not the thread's end: Python 3.11 takes it for ended where a signal interrupts a join.
-    over = Event()
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised where the call was made
-            errors.append(error)
-        finally:
-            over.set()
-
-    Thread(target=run).start()
-    interruptions: list[BaseException] = []
-    while not over.is_set():
-        try:
-            over.wait()
-        except BaseException as interruption:  # noqa: BLE001 - raised when the call is over
-            interruptions.append(interruption)
-    for error in (*interruptions, *errors):
-        raise error
-    return results[0]
+    """The result of a call that no signal cuts short; what arrived meanwhile arrives after it."""
+    if current_thread() is not main_thread():
+        return call()  # where no signal is handled
+    arrived: list[int] = []
+    before = {
+        signum: signal.signal(signum, lambda signum, _: arrived.append(signum))
+        for signum in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        return call()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        for first in arrived[:1]:
+            signal.raise_signal(first)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tap_stripe_conn.interrupts import Interrupted, Interrupts
+from tap_stripe_conn.interrupts import Interrupted, Interrupts, to_its_end
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,28 @@ def fail_to_write(interrupts: Interrupts, signum: int) -> None:
     with interrupts.held():
         interrupts.arrive(signum)
         raise BrokenPipeError
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_wait_for_the_end_of_what_must_be_whole(signum: signal.Signals) -> None:
+    interrupts = Interrupts()
+    signal.signal(signum, lambda number, _: interrupts.arrive(number))
+    done = []
+
+    def call() -> None:
+        for _ in range(3):
+            signal.raise_signal(signum)
+        done.append(True)
+
+    with pytest.raises(Interrupted) as raised:
+        to_its_end(call)
+    assert done == [True]
+    assert raised.value.signum == signum
+    with pytest.raises(Interrupted):
+        signal.raise_signal(signum)
+
+
+def test_what_must_be_whole_gives_its_result_or_its_error() -> None:
+    assert to_its_end(lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        to_its_end(lambda: 1 / 0)
