@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, TypeVar
@@ -66,7 +67,9 @@ class Interrupts:
 def to_its_end(call: Callable[[], _T]) -> _T:
     """The result of a call that no signal cuts short; what arrived meanwhile arrives after it."""
     if current_thread() is not main_thread():
-        return call()  # where no signal is handled
+        # No signal is handled here, but one may end the program, which waits for this thread.
+        with ThreadPoolExecutor(1) as waited_for:
+            return waited_for.submit(call).result()
     arrived: list[int] = []
     before = {
         signum: signal.signal(signum, lambda signum, _: arrived.append(signum))

@@ -19,7 +19,7 @@ import pytest
 from tests.contract.conftest import COMMAND, FAST, TapCommand, catalog_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.contract.conftest import Run
@@ -46,9 +46,9 @@ class Grant:
         token: dict[str, Any] = entry["token"]
         return token
 
-    def start(self, *streams: str) -> subprocess.Popen[bytes]:
+    def start(self, *streams: str, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """A sync to be killed, whose messages nobody reads."""
-        arguments = []
+        arguments = list(options)
         for name, content in (("config", self.tap.settings), ("catalog", catalog_of(streams))):
             path = self.tap.folder / f"{name}.json"
             path.write_text(json.dumps(content))
@@ -329,6 +329,31 @@ def test_runs_that_are_killed_at_random_leave_a_grant_that_works(app: Grant, see
     run = app.tap(select=["charges"])
     assert run.code == 0, run.stderr
     assert Counter(run.ids("charges")) == Counter(stripe.ids("charges", account=app.account))
+
+
+def test_a_test_that_is_interrupted_while_a_probe_renews_the_token_leaves_a_grant_that_works(
+    app: Grant,
+) -> None:
+    stripe = app.stripe
+    stripe.oauth.idempotent = False
+    process: list[subprocess.Popen[bytes]] = []
+    started = threading.Event()
+    began = time.time()
+    stripe.now = lambda: began + (3601.0 if len(stripe.requests) > 2 else 0.0)
+
+    def interrupt(request: Request) -> None:
+        started.wait()
+        if request.path.endswith("/oauth/token") and len(stripe.token_requests) == 2:
+            os.kill(process[0].pid, signal.SIGINT)
+            time.sleep(0.5)
+
+    stripe.before_request = interrupt
+    process.append(app.start("charges", "customers", options=["--test"]))
+    started.set()
+    assert process[0].wait(timeout=30) == 130
+    stripe.before_request = None
+    assert [request.status for request in stripe.token_requests] == [200, 200]
+    assert app.tap("--test=connection").code == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
