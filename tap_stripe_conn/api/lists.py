@@ -2,7 +2,7 @@
 
 Stripe lists newest first, a page at a time (https://docs.stripe.com/api/pagination). A walk knows
 what to ask next and what an answer means, but does no I/O itself: `pages` drives one walk with one
-client, and any number of walks can be under way at once.
+client, and any number of walks can be under way at once, as in `sweeps`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Object, StripeClient
 
@@ -33,6 +33,18 @@ class Range(NamedTuple):
 
     since: int
     until: int
+
+
+def newest_first(spans: Iterable[Range]) -> list[Range]:
+    """The same seconds in as few spans as possible, newest first, without empty ones."""
+    merged: list[Range] = []
+    full = (span for span in spans if span.since < span.until)
+    for span in sorted(full, key=lambda span: span.until, reverse=True):
+        if merged and span.until >= merged[-1].since:
+            merged[-1] = Range(min(span.since, merged[-1].since), merged[-1].until)
+        else:
+            merged.append(span)
+    return merged
 
 
 class Query(NamedTuple):
@@ -115,6 +127,22 @@ class Walk(ABC):
     def unread(self) -> Range | None:
         """The span of creation time that isn't read yet; None when all of it is."""
 
+    @property
+    def reached(self) -> int | None:
+        """Unix seconds; every row that is newer has been received. None where that isn't known."""
+        return None
+
+    def split(self, at: int) -> Walk | None:  # noqa: ARG002 - most walks can't
+        """Leave the rows created before `at` to another walk, which may start at once.
+
+        Args:
+            at: Unix seconds.
+
+        Returns:
+            The other walk; None, and nothing has changed, where this one can't stop at `at`.
+        """
+        return None
+
 
 def pages(client: StripeClient, walk: Walk) -> Iterator[list[Object]]:
     """The rows of `walk`, a list for each request.
@@ -136,7 +164,8 @@ class RangeWalk(Walk):
     """Through the rows created within a span, by cursor, newest first.
 
     The window of a query never changes under its cursor: Stripe answers a cursor that points into a
-    narrower window with an empty page, and the rest of that second is lost.
+    narrower window with an empty page, and the rest of that second is lost. So a walk that was
+    split asks on as before; only what it takes from the answers, and where it stops, has changed.
     """
 
     def __init__(self, listing: Listing, span: Range, created_field: str) -> None:
@@ -149,6 +178,7 @@ class RangeWalk(Walk):
         self._gone: set[str] = set()
         self._done = span.since >= span.until
         self._newest_first = True
+        self._dated = True
         self._reached = span.until
         self._ids_of_reached: set[str] = set()
         self._skip: frozenset[str] = frozenset()
@@ -167,10 +197,15 @@ class RangeWalk(Walk):
         rows = _rows(page)
         for row in rows:
             self._reach(row)
-        self._done = not _has_more(page)
+        since = self._span.since
+        self._done = not _has_more(page) or (self._newest_first and self._reached < since)
         if not self._done:
             self._cursor = _next_cursor(rows, self._cursors)
-        return [row for row in rows if row["id"] not in self._skip] if self._skip else rows
+        if self._skip or self._reached < since:
+            rows = [
+                row for row in rows if not (row["id"] in self._skip or self._before(since, row))
+            ]
+        return rows
 
     @override
     def cursor_gone(self, error: CursorGoneError) -> None:
@@ -196,9 +231,36 @@ class RangeWalk(Walk):
             return self._span
         return Range(self._span.since, min(self._reached + 1, self._span.until))
 
+    @property
+    @override
+    def reached(self) -> int | None:
+        return self._reached if self._newest_first and self._dated else None
+
+    @override
+    def split(self, at: int) -> RangeWalk | None:
+        """Leave the rows created before `at` to another walk, which may start at once.
+
+        A query of this walk may be under way meanwhile. What its answer holds of the other's rows
+        is dropped: they are read twice, but taken once.
+
+        Args:
+            at: Unix seconds, no later than this walk has reached: of the second that it has
+                reached there may be more rows on the next page.
+        """
+        since, until = self._span
+        if self._done or self.reached is None or not since < at <= min(self.reached, until - 1):
+            return None
+        self._span = Range(at, until)
+        return RangeWalk(self._listing, Range(since, at), self._created_field)
+
+    def _before(self, moment: int, row: Object) -> bool:
+        created = row.get(self._created_field)
+        return isinstance(created, int) and created < moment
+
     def _reach(self, row: Object) -> None:
         created = row.get(self._created_field)
         if not isinstance(created, int):
+            self._dated = False
             return
         if created > self._reached:
             # Never seen of Stripe; where it happens, nothing follows from how far the walk is.

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_stripe_conn.api.lists import Range, rfc3339
+from tap_stripe_conn.api.lists import Range, newest_first, rfc3339
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.rows import UPDATED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(slots=True)
@@ -108,18 +108,6 @@ class Bookmark:
 
 _END_OF_TIME: Final = 253_402_300_799
 """Unix seconds: the last that has a date."""
-
-
-def newest_first(spans: Iterable[Range]) -> list[Range]:
-    """The same seconds in as few spans as possible, newest first, without empty ones."""
-    merged: list[Range] = []
-    full = (span for span in spans if span.since < span.until)
-    for span in sorted(full, key=lambda span: span.until, reverse=True):
-        if merged and span.until >= merged[-1].since:
-            merged[-1] = Range(min(span.since, merged[-1].since), merged[-1].until)
-        else:
-            merged.append(span)
-    return merged
 
 
 def _minus(span: Range, other: Range) -> list[Range]:

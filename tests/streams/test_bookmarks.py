@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_stripe_conn.api.lists import Range
+from tap_stripe_conn.api.lists import Range, newest_first
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.streams.bookmarks import Bookmark, newest_first
+from tap_stripe_conn.streams.bookmarks import Bookmark
 
 MOMENTS = 30
 """Seconds that these tests know of; few, so that bounds often meet."""
