@@ -195,8 +195,7 @@ class RangeWalk(Walk):
     @override
     def receive(self, page: Object) -> list[Object]:
         rows = _rows(page)
-        for row in rows:
-            self._reach(row)
+        self._reach(rows)
         since = self._span.since
         self._done = not _has_more(page) or (self._newest_first and self._reached < since)
         if not self._done:
@@ -257,19 +256,21 @@ class RangeWalk(Walk):
         created = row.get(self._created_field)
         return isinstance(created, int) and created < moment
 
-    def _reach(self, row: Object) -> None:
-        created = row.get(self._created_field)
-        if not isinstance(created, int):
-            self._dated = False
+    def _reach(self, rows: Sequence[Object]) -> None:
+        times = [row.get(self._created_field) for row in rows]
+        known = [created for created in times if isinstance(created, int)]
+        self._dated &= len(known) == len(times)
+        if not known:
             return
-        if created > self._reached:
+        if known[0] > self._reached or known != sorted(known, reverse=True):
             # Never seen of Stripe; where it happens, nothing follows from how far the walk is.
             self._newest_first = False
-        if created < self._reached:
-            self._reached = created
+        oldest = min(known)
+        if oldest < self._reached:
+            self._reached = oldest
             self._ids_of_reached = set()
-        if created == self._reached:
-            self._ids_of_reached.add(row["id"])
+        here = (row["id"] for row, at in zip(rows, times, strict=True) if at == self._reached)
+        self._ids_of_reached.update(here)
 
 
 class CursorWalk(Walk):

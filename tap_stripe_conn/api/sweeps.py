@@ -75,7 +75,7 @@ class Sweep:
         self._rows = 0
         self._newest_reached = 0
         self._densities: dict[int, float] = {}
-        """Rows/s from a second downwards, for those where a walk began and found more than a page."""
+        """Rows/s below a second, for each in which a walk began and found more than a page."""
 
         self._useless = 0
         self._was_split = False

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -18,10 +17,16 @@ from tap_stripe_conn.api.lists import (
     RangeWalk,
     pages,
 )
+from tests.api.stripe_list import (
+    CURSOR_GONE,
+    StripeList,
+    charges,
+    few_seconds,
+    page_sizes,
+    spans,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tap_stripe_conn.api.client import Object, StripeClient
     from tap_stripe_conn.api.lists import CreatedFilter, Walk
 
@@ -35,98 +40,9 @@ CHARGES = Listing(
 COUPONS = Listing(path="/v1/coupons", endpoint="/v1/coupons", page_size=2)
 METERS = Listing(path="/v2/meters", endpoint="/v2/meters", cursor="next_page_url", page_size=20)
 
-CURSOR_GONE = CursorGoneError("No such charge", http_status=400)
-
-
-def nothing() -> None:
-    pass
-
-
-@dataclass
-class StripeList:
-    """A list in Stripe's memory, as its documentation describes it."""
-
-    created: dict[str, int] = field(default_factory=dict)
-    """Creation time of each row, in order of insertion."""
-
-    deleted: set[str] = field(default_factory=set)
-    sent: list[str] = field(default_factory=list)
-    queries: list[dict[str, Any]] = field(default_factory=list)
-    disturb: Callable[[], None] = nothing
-    """Called before each answer."""
-
-    @classmethod
-    def of(cls, *times: int) -> StripeList:
-        stripe = cls()
-        for moment in times:
-            stripe.insert(moment)
-        return stripe
-
-    @property
-    def there(self) -> list[str]:
-        """Ids, newest first."""
-        rows = [name for name in self.created if name not in self.deleted]
-        return sorted(rows, key=self._place, reverse=True)
-
-    def insert(self, moment: int) -> None:
-        self.created[f"ch_{len(self.created)}"] = moment
-
-    def delete(self, name: str) -> None:
-        self.deleted.add(name)
-
-    def within(self, span: Range) -> set[str]:
-        return {name for name in self.there if span.since <= self.created[name] < span.until}
-
-    def get(self, _path: str, params: Mapping[str, Any], *, endpoint: str) -> Object:
-        """As `StripeClient.get`."""
-        assert endpoint
-        assert len(self.queries) < 500, "the walk never ends"
-        self.disturb()
-        self.queries.append(dict(params))
-        since = params.get("created[gte]", 0)
-        until = params.get("created[lt]", 1 << 40)
-        cursor = params.get("starting_after")
-        if cursor in self.deleted:
-            raise CURSOR_GONE
-        if cursor is not None and not since <= self.created[cursor] < until:
-            return {"object": "list", "data": [], "has_more": False}
-        rows = [
-            name
-            for name in self.there
-            if since <= self.created[name] < until
-            and (cursor is None or self._place(name) < self._place(cursor))
-        ]
-        page = rows[: params["limit"]]
-        self.sent += page
-        return {
-            "object": "list",
-            "data": [{"id": name, "created": self.created[name]} for name in page],
-            "has_more": len(rows) > len(page),
-        }
-
-    def _place(self, name: str) -> tuple[int, int]:
-        return self.created[name], list(self.created).index(name)
-
 
 def read(stripe: StripeList, walk: Walk) -> list[str]:
     return [row["id"] for page in pages(cast("StripeClient", stripe), walk) for row in page]
-
-
-def charges(page_size: int) -> Listing:
-    return Listing(
-        path="/v1/charges",
-        endpoint="/v1/charges",
-        page_size=page_size,
-        created_filter="range",
-        created_field="created",
-    )
-
-
-few_seconds = st.lists(st.integers(1000, 1012), max_size=24)
-"""Creation times, so few that many rows share a second."""
-
-spans = st.tuples(st.integers(998, 1014), st.integers(998, 1014)).map(lambda ends: Range(*ends))
-page_sizes = st.integers(1, 5)
 
 
 @st.composite
@@ -483,3 +399,115 @@ def test_one_answer_holds_everything_where_there_is_no_cursor(
     walk = listing.walk()
     assert walk.receive({"data": rows, "has_more": False}) == rows
     assert walk.query() is None
+
+
+# --- Two walks instead of one ------------------------------------------------------------------
+
+
+def test_a_split_walk_asks_on_as_before_and_another_reads_what_is_older() -> None:
+    stripe = StripeList.of(1000, 1001, 1002, 1003, 1004, 1005)
+    newer = CHARGES.walk(Range(1000, 2000))
+    newer.receive(stripe.get("", walk_params(newer), endpoint="/v1/charges"))
+    older = newer.split(1002)
+    assert older is not None
+    assert walk_params(newer) == {
+        "limit": 2,
+        "created[gte]": 1000,
+        "created[lt]": 2000,
+        "starting_after": "ch_4",
+    }
+    assert walk_params(older) == {"limit": 2, "created[gte]": 1000, "created[lt]": 1002}
+    assert (newer.unread, older.unread) == (Range(1002, 1005), Range(1000, 1002))
+    assert read(stripe, newer) == ["ch_3", "ch_2"]
+    assert read(stripe, older) == ["ch_1", "ch_0"]
+
+
+def test_a_walk_that_is_split_while_it_waits_drops_what_is_the_others() -> None:
+    stripe = StripeList.of(1000, 1000, 1001, 1002, 1003)
+    listing = charges(page_size=4)
+    newer = listing.walk(Range(1000, 2000))
+    answer = stripe.get("", walk_params(newer), endpoint="/v1/charges")
+    older = newer.split(1002)
+    assert older is not None
+    assert [row["id"] for row in newer.receive(answer)] == ["ch_4", "ch_3"]
+    assert newer.query() is None
+    assert newer.unread is None
+    assert read(stripe, older) == ["ch_2", "ch_1", "ch_0"]
+
+
+def test_the_second_at_which_a_walk_is_split_stays_with_it() -> None:
+    stripe = StripeList.of(1000, *[1001] * 5, 1002, 1003)
+    newer = CHARGES.walk(Range(1000, 2000))
+    newer.receive(stripe.get("", walk_params(newer), endpoint="/v1/charges"))
+    older = newer.split(1001)
+    assert older is not None
+    assert read(stripe, newer) == ["ch_5", "ch_4", "ch_3", "ch_2", "ch_1"]
+    assert read(stripe, older) == ["ch_0"]
+
+
+def test_a_walk_whose_cursor_is_gone_after_a_split_starts_afresh_within_what_is_left_to_it() -> (
+    None
+):
+    stripe = StripeList.of(1000, 1001, 1002, 1003, 1004, 1005)
+    newer = CHARGES.walk(Range(1000, 2000))
+    newer.receive(stripe.get("", walk_params(newer), endpoint="/v1/charges"))
+    newer.split(1002)
+    stripe.delete("ch_4")
+    newer.cursor_gone(CURSOR_GONE)
+    assert walk_params(newer) == {"limit": 2, "created[gte]": 1002, "created[lt]": 1005}
+    assert read(stripe, newer) == ["ch_3", "ch_2"]
+
+
+@pytest.mark.parametrize("at", [999, 1000, 1502, 2000, 2001])
+def test_a_walk_is_not_split_where_it_was_already_or_never_comes(at: int) -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": [{"id": "ch_1", "created": 1501}], "has_more": True})
+    assert walk.split(at) is None
+    assert walk.unread == Range(1000, 1502)
+
+
+def test_a_walk_that_has_asked_nothing_yet_can_be_split_but_not_at_its_ends() -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    assert walk.split(2000) is None
+    assert walk.split(1000) is None
+    older = walk.split(1999)
+    assert older is not None
+    assert (walk.unread, older.unread) == (Range(1999, 2000), Range(1000, 1999))
+
+
+def test_a_walk_at_its_end_is_not_split() -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": [{"id": "ch_1", "created": 1500}], "has_more": False})
+    assert walk.split(1200) is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"id": "ch_1", "created": 1800}, {"id": "ch_2", "created": 1900}],
+        [{"id": "ch_1", "created": 1900}, {"id": "ch_2"}],
+    ],
+    ids=["not newest first", "without a time"],
+)
+def test_a_walk_that_does_not_know_how_far_it_is_is_not_split(rows: list[Object]) -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": rows, "has_more": True})
+    assert walk.reached is None
+    assert walk.split(1200) is None
+
+
+def test_a_split_walk_over_a_list_that_is_not_newest_first_goes_on_to_the_lists_end() -> None:
+    walk = CHARGES.walk(Range(1000, 2000))
+    walk.receive({"data": [{"id": "ch_1", "created": 1900}], "has_more": True})
+    walk.split(1500)
+    answer = [{"id": "ch_2", "created": 1400}, {"id": "ch_3", "created": 1600}]
+    assert walk.receive({"data": answer, "has_more": True}) == [answer[1]]
+    assert walk.unread == Range(1500, 2000)
+    assert walk_params(walk)["starting_after"] == "ch_3"
+
+
+@pytest.mark.parametrize("listing", [COUPONS, METERS], ids=lambda each: each.path)
+def test_a_walk_over_a_list_that_tells_nothing_of_time_is_never_split(listing: Listing) -> None:
+    walk = listing.walk(Range(1000, 2000))
+    assert walk.reached is None
+    assert walk.split(1500) is None
