@@ -20,7 +20,8 @@ FIRST_OBJECTS: Final = 1_262_304_000
 before; walks don't."""
 
 FEW_PAGES: Final = 3
-"""Pages of rows; a list that has no more costs one request at most for being split."""
+"""Until so many pages of rows are read one split must do, so that a small list costs one request
+more at most."""
 
 
 class Ask(NamedTuple):
@@ -213,19 +214,24 @@ class Sweep:
         return trials - unproven - self._useless
 
     def _forecasts(self) -> list[tuple[_Part, _Forecast]]:
-        """What each walk of which something is known may have left, newest first."""
+        """What each walk of which something is known may have left, newest first.
+
+        Not of the second that a walk is in: that is one page after the other.
+        """
         forecasts = []
         known = float(self._rows)
         for part in sorted(self._parts, key=_until, reverse=True):
-            unread = part.walk.unread
-            if unread is None or part.density is None or part.walk.reached is None:
+            unread, reached = part.walk.unread, part.walk.reached
+            if unread is None or part.density is None or reached is None:
                 continue
-            since, until = unread
-            if since < FIRST_OBJECTS < until:
+            since = unread.since
+            if since < FIRST_OBJECTS < reached:
                 since = FIRST_OBJECTS
-            far = self._densities.get(since, known / max(1, self._newest_reached - since))
-            least = self._page_size / (until - since)
-            forecast = _Forecast(part.density, max(far, least), until - since)
+            if since >= reached:
+                continue
+            far = self._densities.get(since, known / (self._newest_reached - since))
+            least = self._page_size / (reached - since)
+            forecast = _Forecast(part.density, max(far, least), reached - since)
             forecasts.append((part, forecast))
             known += forecast.rows
         return forecasts
@@ -247,7 +253,7 @@ class Sweep:
             reached = part.walk.reached
             if reached is None:
                 break
-            walk = part.walk.split(reached - math.ceil(forecast.seconds_of(share / shares)))
+            walk = part.walk.split(reached - int(forecast.seconds_of(share / shares)))
             if walk is not None:
                 self._parts.append(_Part(walk, is_trial=True))
                 made += 1
