@@ -52,7 +52,7 @@ class Sweep:
       gains nothing when all requests that can be under way are.
     * Each part gets the same expected number of rows, a page at least. What a walk has left is
       guessed from how dense the rows are on the page that it read last, and how dense they are
-      where it will stop: the walk below knows. Where none does, it is as if the rows known so far
+      where it will stop: the walk below knows. Where none does, it is as if the rows read so far
       were all there are. In between, the density is taken to change by the same factor every day.
       So even rows are cut evenly and those of a growing account in proportion; where the far end
       is empty, or unknown because little was read, the cut comes close to where the walk is, and
@@ -214,13 +214,12 @@ class Sweep:
         return trials - unproven - self._useless
 
     def _forecasts(self) -> list[tuple[_Part, _Forecast]]:
-        """What each walk of which something is known may have left, newest first.
+        """What each walk of which something is known may have left.
 
         Not of the second that a walk is in: that is one page after the other.
         """
         forecasts = []
-        known = float(self._rows)
-        for part in sorted(self._parts, key=_until, reverse=True):
+        for part in self._parts:
             unread, reached = part.walk.unread, part.walk.reached
             if unread is None or part.density is None or reached is None:
                 continue
@@ -229,11 +228,10 @@ class Sweep:
                 since = FIRST_OBJECTS
             if since >= reached:
                 continue
-            far = self._densities.get(since, known / (self._newest_reached - since))
+            far = self._densities.get(since, self._rows / (self._newest_reached - since))
             least = self._page_size / (reached - since)
             forecast = _Forecast(part.density, max(far, least), reached - since)
             forecasts.append((part, forecast))
-            known += forecast.rows
         return forecasts
 
     def _shares(self, forecasts: list[_Forecast], splits: int) -> list[int]:
@@ -295,11 +293,6 @@ class _Forecast(NamedTuple):
         if fall == 0:
             return share * self.seconds
         return -math.log1p(share * math.expm1(-fall)) / fall * self.seconds
-
-
-def _until(part: _Part) -> int:
-    unread = part.walk.unread
-    return 0 if unread is None else unread.until
 
 
 def _read(before: Range | None, walk: Walk) -> Range | None:
