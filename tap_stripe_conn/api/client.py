@@ -6,8 +6,10 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import backoff
@@ -32,7 +34,7 @@ from tap_stripe_conn.api.network import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from tap_stripe_conn.api.limits import Limiter
 
@@ -43,8 +45,15 @@ Params: TypeAlias = "Mapping[str, str | int | Sequence[str]]"
 """Query parameters; a sequence repeats its name (`expand[]`)."""
 
 MAX_TRIES: Final = 10
+FIRST_WAIT: Final = 1.0
 MAX_WAIT: Final = 60.0
 """Seconds. Full jitter over 1, 2, 4 … 60, 60, 60 makes ten tries last two minutes on average."""
+
+FIRST_WAIT_WHEN_LIMITED: Final = 0.25
+"""Seconds to wait at first after a 429 whose reason the limiter knows: it has slowed down then."""
+
+TURN: Final = 0.1
+"""Seconds within which a request must leave once the limiter has let it go."""
 
 PROBE: Final = "/v1/account"
 """The smallest answer, and the same for every key."""
@@ -133,7 +142,7 @@ class StripeClient:
         self._ahead = 0.0
         self.requests_made = 0
 
-    def get(
+    def get(  # noqa: PLR0913 - one argument for each thing that a caller may know better
         self,
         path: str,
         params: Params | None = None,
@@ -141,6 +150,7 @@ class StripeClient:
         endpoint: str | None = None,
         max_tries: int = MAX_TRIES,
         timeout: float | None = None,
+        admitted: bool = False,
     ) -> Object:
         """The JSON object at `path`.
 
@@ -150,6 +160,7 @@ class StripeClient:
             endpoint: What Stripe counts requests by: the path with its braces, where it has some.
             max_tries: Requests to make at most; those that may succeed later are made again.
             timeout: Seconds without a byte, after which there is no answer; None for 80.
+            admitted: Whether the limiter has let the first request go already.
 
         Raises:
             StripeError: Stripe's refusal, or its last answer when it kept failing.
@@ -157,18 +168,16 @@ class StripeClient:
             CredentialsError: There are none to ask with.
         """
         retrying = backoff.on_exception(
-            backoff.expo,
+            _waits,
             (StripeError, ConnectionFailedError, CredentialsError),
             max_tries=max_tries,
             giveup=lambda error: not error.retriable,
             on_backoff=_log_retry,
-            jitter=backoff.full_jitter,
-            max_value=MAX_WAIT,
+            jitter=None,
             logger=None,
         )
-        answer: Object = retrying(self._get_once)(
-            path, params, endpoint or path, timeout or READ_TIMEOUT
-        )
+        request = _Request(path, params, endpoint or path, timeout or READ_TIMEOUT, admitted)
+        answer: Object = retrying(self._get_once)(request)
         return answer
 
     def reachable(self, *, timeout: float | None = None) -> bool:
@@ -197,15 +206,12 @@ class StripeClient:
             return True
         return True
 
-    def _get_once(self, path: str, params: Params | None, endpoint: str, timeout: float) -> Object:
-        self._auth.ready()
-        self._limiter.wait(endpoint)
-        if self._closed.is_set():
-            raise ClosedError
-        response = self._send(path, params, timeout)
+    def _get_once(self, request: _Request) -> Object:
+        self._take_turn(request)
+        response = self._send(request)
         if _is_refusal(response) and self._auth.renew(response.request):
-            self._limiter.wait(endpoint)
-            response = self._send(path, params, timeout)
+            self._limiter.wait(request.endpoint)
+            response = self._send(request)
         if not response.ok:
             raise error_from(response.status_code, response.headers, response.content)
         if response.status_code != requests.codes.ok:
@@ -217,19 +223,46 @@ class StripeClient:
             msg = f"Stripe's answer is cut short or not a JSON object: {error}"
             raise _unreadable(response, msg) from None
 
-    def _send(self, path: str, params: Params | None, timeout: float) -> requests.Response:
-        request = requests.Request("GET", self._base + path, params=params, auth=self._auth)
+    def _take_turn(self, request: _Request) -> None:
+        """Wait until the request may leave, with credentials at hand."""
+        admitted, request.admitted = request.admitted, False
+        asked = time.monotonic()
+        in_time = False
         try:
+            self._auth.ready()
+            in_time = time.monotonic() - asked < TURN
+        finally:
+            # All who waited for credentials would leave at once: they have missed their turn.
+            if admitted and not in_time:
+                self._limiter.finished(request.endpoint, None)
+        if not (admitted and in_time):
+            self._limiter.wait(request.endpoint)
+
+    def _send(self, request: _Request) -> requests.Response:
+        seconds: float | None = None
+        limited: str | None = None
+        try:
+            if self._closed.is_set():
+                raise ClosedError
+            url = self._base + request.path
+            prepared = self._session.prepare_request(
+                requests.Request("GET", url, params=request.params, auth=self._auth)
+            )
+            began = time.monotonic()
             response = self._session.send(
-                self._session.prepare_request(request),
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                prepared,
+                timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
                 allow_redirects=False,
                 **self._settings,
             )
+            seconds = time.monotonic() - began
+            limited = response.headers.get("Stripe-Rate-Limited-Reason")
         except (requests.RequestException, OSError, ValueError) as error:
             # Of a certificate bundle that isn't there, or a host name that can't be one, requests
             # tells by exceptions that are not its own.
             raise connection_failed(error) from error
+        finally:
+            self._limiter.finished(request.endpoint, seconds, limited)
         self._note(response)
         return response
 
@@ -241,6 +274,16 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
+
+
+@dataclass
+class _Request:
+    path: str
+    params: Params | None
+    endpoint: str
+    timeout: float
+    admitted: bool
+    """Whether it has had its turn already."""
 
 
 def _is_refusal(response: requests.Response) -> bool:
@@ -262,11 +305,25 @@ def _unreadable(
     )
 
 
+def _waits() -> Generator[float, Exception, None]:
+    """Seconds to wait before each retry, for the error that it follows."""
+    error = yield 0.0
+    for tried in count():
+        first = FIRST_WAIT_WHEN_LIMITED if _limited(error) else FIRST_WAIT
+        wait = backoff.full_jitter(min(MAX_WAIT, first * 2**tried))
+        told = error.retry_after if isinstance(error, StripeError) else None
+        error = yield max(wait, min(MAX_WAIT, told or 0.0))
+
+
+def _limited(error: Exception) -> bool:
+    return isinstance(error, StripeError) and error.rate_limited_reason is not None
+
+
 def _log_retry(details: Any) -> None:  # noqa: ANN401 - backoff keeps this type to itself
     logger.info(
         "%s %s: %s; try %d follows in %.1f s",
         "GET",
-        details["args"][2],
+        details["args"][0].endpoint,
         details["exception"],
         details["tries"] + 1,
         details["wait"],

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -34,6 +36,7 @@ class StripeError(Exception):
         request_id: str | None = None,
         should_retry: bool | None = None,
         rate_limited_reason: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """Keep what Stripe said, without secrets: it quotes keys in part, others might in full.
 
@@ -46,6 +49,7 @@ class StripeError(Exception):
             request_id: From the `Request-Id` header, `req_…`.
             should_retry: From the `Stripe-Should-Retry` header.
             rate_limited_reason: From `Stripe-Rate-Limited-Reason`, such as `endpoint-rate`.
+            retry_after: Seconds, from `Retry-After`: not Stripe's, but what stands before it.
         """
         self.message = redacted(printable(message))
         super().__init__(self.message)
@@ -56,6 +60,7 @@ class StripeError(Exception):
         self.request_id = _redacted(request_id)
         self.should_retry = should_retry
         self.rate_limited_reason = _redacted(rate_limited_reason)
+        self.retry_after = retry_after
 
     @override
     def __str__(self) -> str:
@@ -301,6 +306,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> StripeEr
         request_id=headers.get("Request-Id"),
         should_retry={"true": True, "false": False}.get(headers.get("Stripe-Should-Retry", "")),
         rate_limited_reason=headers.get("Stripe-Rate-Limited-Reason"),
+        retry_after=_seconds_of(headers.get("Retry-After")),
     )
 
 
@@ -322,6 +328,20 @@ def _class_for(
         or _BY_TYPE.get(kind or "")
         or _BY_STATUS.get(status, InvalidRequestError)
     )
+
+
+def _seconds_of(retry_after: str | None) -> float | None:
+    """Seconds from now on; None for what is neither a number of them nor a date."""
+    if not retry_after:
+        return None
+    if re.fullmatch(r"\d{1,9}", retry_after.strip()):
+        return float(retry_after)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
 
 
 def _error_object(body: bytes) -> dict[str, str]:

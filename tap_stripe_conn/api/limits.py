@@ -1,4 +1,9 @@
-"""Pacing: requests leave no faster than Stripe's limits allow.
+"""Pacing: requests leave no faster, and no more of them at once, than Stripe takes them.
+
+Stripe counts the requests of each second, of the account and of each endpoint, and those under way
+at once. A 429 names the limit that was reached in `Stripe-Rate-Limited-Reason`. Others may use up
+the same account, so the limits here are only what to begin with: what a 429 names is cut, and
+comes back with time.
 
 Source: https://docs.stripe.com/rate-limits: 100 requests/s for a live account, 25 in test mode,
 25 for each endpoint. What is left is for the account's own traffic.
@@ -6,9 +11,14 @@ Source: https://docs.stripe.com/rate-limits: 100 requests/s for a live account, 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from typing import Final
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 LIVE_RATE: Final = 80.0
 """Requests/s for a live key, of Stripe's 100."""
@@ -19,32 +29,368 @@ TEST_RATE: Final = 20.0
 ENDPOINT_RATE: Final = 25.0
 """Requests/s for each endpoint: Stripe's own default."""
 
+SLOWER: Final[Mapping[str, float]] = {"/v1/files": 20.0}
+"""Endpoints of which Stripe takes fewer requests/s than of others."""
+
+PACE: Final = 0.975
+"""The share of a rate that is used on average. The rest makes up for what comes late."""
+
+WINDOW: Final = 1.02
+"""Seconds in which no more requests leave than the rate says: they don't all travel alike."""
+
+CATCH_UP: Final = 0.15
+"""Seconds of unused time that requests which come late may make up for, closer together."""
+
+KEPT: Final = 0.85
+"""The part of a rate that a 429 leaves."""
+
+KEPT_IN_FLIGHT: Final = 0.7
+"""The part of the requests under way that a 429 leaves."""
+
+LEAST: Final = 0.05
+"""The part of a rate that is left after any number of 429s."""
+
+TRIED: Final = 0.95
+"""The part of what was too much that is soon tried again."""
+
+RECOVERY: Final = 5.0
+"""Seconds until it is, after a first 429; twice as many after each that follows soon."""
+
+SLOWEST_RECOVERY: Final = 20.0
+"""Seconds until it is, where 429s keep coming."""
+
+ROUND: Final = 0.1
+"""Seconds after a cut in which a request may still leave that was let go before."""
+
+LEARNING: Final = 0.1
+"""The weight of one answer's seconds in their average."""
+
+SURPRISE: Final = 4.0
+"""How many times the average the seconds of one answer count at most."""
+
+SLOW_ANSWER: Final = 0.5
+"""Seconds that an answer is thought to take as long as none has come."""
+
+QUICK_ANSWER: Final = 0.1
+"""Seconds that answers are thought to take at least, where it is about how many are too many."""
+
+SPARE: Final = 4
+"""Requests that may be under way beside twice those that the rate and answers' seconds make."""
+
+ASK_AGAIN: Final = 0.1
+"""Seconds after which to ask again while as many requests are under way as may be."""
+
+MEASURED: Final = 10.0
+"""Seconds over which speed is measured."""
+
+TICK: Final = 1e-6
+"""Seconds that make no difference."""
+
+
+class Speed(NamedTuple):
+    """How fast requests leave, for people."""
+
+    rate: float
+    """Requests/s over the last 10 seconds."""
+
+    limit: float
+    """Requests/s that may leave at present."""
+
 
 class Limiter:
-    """Spaces requests evenly: over the account, and over each endpoint. Safe between threads."""
+    """Lets requests go, each in its turn, over the account and over each endpoint.
 
-    def __init__(self, *, rate: float, endpoint_rate: float = ENDPOINT_RATE) -> None:
+    Threads `wait` for their turn; who may not sleep asks to `admit` a request. Either counts the
+    request as under way until it is `finished`. Safe between threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        endpoint_rate: float = ENDPOINT_RATE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start with no request made.
 
         Args:
-            rate: Requests/s over all endpoints.
-            endpoint_rate: Requests/s for any one endpoint.
+            rate: Requests/s over all endpoints, never exceeded.
+            endpoint_rate: Requests/s for any one endpoint, never exceeded.
+            clock: Gives the seconds from any fixed moment on.
         """
-        self._interval = 1 / rate
-        self._endpoint_interval = 1 / endpoint_rate
+        self._endpoint_rate = endpoint_rate
+        self._clock = clock
         self._lock = threading.Lock()
-        self._next = 0.0
-        self._next_of: dict[str, float] = {}
+        self._account = _Traffic(rate)
+        self._endpoints: dict[str, _Traffic] = {}
+        self._line: list[_Waiting] = []
 
     def wait(self, endpoint: str) -> None:
-        """Sleep until the next request to `endpoint` may leave."""
-        delay = self._reserve(endpoint) - time.monotonic()
-        if delay > 0:
-            time.sleep(delay)
+        """Sleep until a request to `endpoint` may leave.
 
-    def _reserve(self, endpoint: str) -> float:
+        Who waits for a busy endpoint is passed by who asks for another.
+        """
+        waiting = _Waiting(endpoint)
         with self._lock:
-            start = max(time.monotonic(), self._next, self._next_of.get(endpoint, 0.0))
-            self._next = start + self._interval
-            self._next_of[endpoint] = start + self._endpoint_interval
-            return start
+            self._line.append(waiting)
+            self._let_go()
+            self._wake_the_first()
+        try:
+            while not waiting.admitted:
+                waiting.woken.wait(self._pause(waiting))
+        except BaseException:
+            self._give_up(waiting)
+            raise
+
+    def admit(self, endpoint: str) -> float:
+        """Let a request to `endpoint` go if it may leave now; those that `wait` come first.
+
+        Returns:
+            0 if it may leave; else the seconds after which to ask again, or sooner, when another
+            request is finished.
+        """
+        with self._lock:
+            self._let_go()
+            return self._admit(endpoint, self._clock())
+
+    def finished(self, endpoint: str, seconds: float | None, reason: str | None = None) -> None:
+        """Take note of the end of a request that was let go.
+
+        Args:
+            endpoint: As it was asked for.
+            seconds: From its leaving to the whole of its answer; None if none came.
+            reason: `Stripe-Rate-Limited-Reason` of a 429. Without it, a 429 is not about limits.
+        """
+        with self._lock:
+            now = self._clock()
+            if reason is None:
+                self._end(endpoint, seconds)
+            else:
+                self._cut(self._traffic(endpoint), reason, now, now - (seconds or 0.0))
+                self._end(endpoint, None)
+            self._wake_the_first()
+
+    def idle(self, endpoint: str) -> int:
+        """How many more requests to `endpoint` could be under way, so that no rate is left unused.
+
+        As many as leave while one is answered, and one more, for what lies between two requests.
+        Before the first answer that is one.
+        """
+        with self._lock:
+            now = self._clock()
+            traffic = self._traffic(endpoint)
+            waiting = sum(each.endpoint == endpoint for each in self._line)
+            idle = min(
+                traffic.idle(now) - waiting,
+                self._account.idle(now) - len(self._line),
+            )
+            return max(0, idle)
+
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        with self._lock:
+            return self._account.in_flight
+
+    def most_in_flight(self) -> int:
+        """How many requests may be under way at once, at present."""
+        with self._lock:
+            return self._account.room(self._clock())
+
+    def speed(self) -> Speed:
+        """How fast requests leave, and how fast they may."""
+        with self._lock:
+            return self._account.speed(self._clock())
+
+    def _traffic(self, endpoint: str) -> _Traffic:
+        traffic = self._endpoints.get(endpoint)
+        if traffic is None:
+            rate = min(self._endpoint_rate, SLOWER.get(endpoint, math.inf))
+            traffic = self._endpoints[endpoint] = _Traffic(rate)
+        return traffic
+
+    def _admit(self, endpoint: str, now: float) -> float:
+        traffic = self._traffic(endpoint)
+        delay = max(self._account.delay(now), traffic.delay(now))
+        if delay <= 0:
+            self._account.begin(now)
+            traffic.begin(now)
+        return delay
+
+    def _end(self, endpoint: str, seconds: float | None) -> None:
+        for traffic in (self._account, self._traffic(endpoint)):
+            traffic.end(seconds)
+
+    def _cut(self, traffic: _Traffic, reason: str, now: float, left: float) -> None:
+        named = self._account if reason.startswith("global") else traffic
+        if reason.endswith("concurrency"):
+            named.cut_in_flight(now, left)
+        else:
+            named.cut_rate(now, left)
+
+    # --- The line of those that wait ---------------------------------------------------------
+
+    def _let_go(self) -> float:
+        """Admit those who may leave, in their order; give the seconds until the next one may."""
+        now = self._clock()
+        first = self._line[:1]
+        soonest = math.inf
+        for waiting in tuple(self._line):
+            delay = self._account.delay(now) or self._admit(waiting.endpoint, now)
+            if delay > 0:
+                soonest = min(soonest, delay)
+            else:
+                self._line.remove(waiting)
+                waiting.admitted = True
+                waiting.woken.set()
+        if self._line[:1] != first:
+            self._wake_the_first()
+        return soonest
+
+    def _pause(self, waiting: _Waiting) -> float | None:
+        """Seconds to sleep; None, until woken, for all but the first, who keeps time for them."""
+        with self._lock:
+            waiting.woken.clear()
+            soonest = self._let_go()
+            if waiting.admitted:
+                return 0.0
+            return soonest if self._line[0] is waiting else None
+
+    def _wake_the_first(self) -> None:
+        if self._line:
+            self._line[0].woken.set()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        with self._lock:
+            if waiting.admitted:
+                self._end(waiting.endpoint, None)
+            else:
+                self._line.remove(waiting)
+            self._wake_the_first()
+
+
+class _Waiting:
+    """A thread in the line."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.admitted = False
+        self.woken = threading.Event()
+
+
+class _Traffic:
+    """The requests of an account, or to one of its endpoints: their limits, and how they fare."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = _Limit(rate, least=rate * LEAST, kept=KEPT)
+        self._most_in_flight = _Limit(math.inf, least=1.0, kept=KEPT_IN_FLIGHT)
+        self._remembered = max(MEASURED, 3.0 / min(1.0, rate * LEAST))
+        self._left: deque[float] = deque()
+        self._next = -math.inf
+        self._seconds: float | None = None
+        self.in_flight = 0
+
+    def delay(self, now: float) -> float:
+        """Seconds until a request may leave."""
+        delay = self._moment(self._rate.at(now)) - now
+        if self.in_flight >= self.room(now):
+            delay = max(delay, ASK_AGAIN)
+        return delay if delay > TICK else 0.0
+
+    def begin(self, now: float) -> None:
+        """Count a request that leaves."""
+        self._next = max(self._next, now - CATCH_UP) + 1 / (PACE * self._rate.at(now))
+        while self._left and self._left[0] < now - self._remembered:
+            self._left.popleft()
+        self._left.append(now)
+        self.in_flight += 1
+
+    def end(self, seconds: float | None) -> None:
+        """Count a request as done, and learn from the seconds that its answer took."""
+        self.in_flight -= 1
+        if seconds is None:
+            return
+        if self._seconds is None:
+            self._seconds = seconds
+        # One answer that takes ages does not say that all will.
+        most = SURPRISE * max(self._seconds, TICK)
+        self._seconds += LEARNING * (min(seconds, most) - self._seconds)
+
+    def cut_rate(self, now: float, left: float) -> None:
+        """Give way to a 429 for a request that left at `left`."""
+        # A rate that nobody used was not what was too much; a single second tells little, though.
+        used = max(self._left_since(now - 1), self._rate.at(now) / 2)
+        self._rate.cut(now, left, used)
+
+    def cut_in_flight(self, now: float, left: float) -> None:
+        """Give way to a 429 for a request that left at `left`."""
+        self._most_in_flight.cut(now, left, self.in_flight)
+
+    def room(self, now: float) -> int:
+        """How many requests may be under way at once: what answers take by the rate, twice over."""
+        seconds = max(SLOW_ANSWER if self._seconds is None else self._seconds, QUICK_ANSWER)
+        usual = math.ceil(2 * seconds * self._rate.at(now)) + SPARE
+        return max(1, math.floor(min(usual, self._most_in_flight.at(now))))
+
+    def idle(self, now: float) -> int:
+        """How many more could be under way, without waiting for their turn."""
+        seconds = self._seconds or 0.0
+        busy = math.ceil(seconds * self._rate.at(now)) + 1
+        return min(busy, self.room(now)) - self.in_flight
+
+    def speed(self, now: float) -> Speed:
+        """Requests/s, as they leave and as they may."""
+        span = min(MEASURED, max(1.0, now - self._left[0])) if self._left else MEASURED
+        return Speed(self._left_since(now - span) / span, self._rate.at(now))
+
+    def _moment(self, rate: float) -> float:
+        """When the next request may leave."""
+        most = math.ceil(rate)
+        if len(self._left) < most:
+            return self._next
+        return max(self._next, self._left[-most] + WINDOW * most / rate)
+
+    def _left_since(self, moment: float) -> int:
+        return sum(1 for left in self._left if left >= moment)
+
+
+class _Limit:
+    """A number that is cut when it was too much, and that time restores.
+
+    It soon comes back to a little below what was too much, stays about there, and then probes, on a
+    cubic curve as TCP's. The more often that was too much, the longer it takes.
+    """
+
+    def __init__(self, most: float, *, least: float, kept: float) -> None:
+        self._most = most
+        self._least = least
+        self._kept = kept
+        self._cut_at: float | None = None
+        self._low = self._tried = most
+        self._recovery = RECOVERY
+        self._growth = 0.0
+
+    def at(self, now: float) -> float:
+        """The limit at a moment."""
+        if self._cut_at is None:
+            return self._most
+        progress = (now - self._cut_at) / self._recovery - 1
+        span = self._growth if progress > 0 else self._tried - self._low
+        return min(self._most, self._tried + span * progress**3)
+
+    def cut(self, now: float, left: float, used: float) -> None:
+        """Keep a part of what was used, unless it was cut since the request left."""
+        if self._cut_at is None:
+            self._recovery = RECOVERY
+        elif left <= self._cut_at + ROUND:
+            return
+        elif now - self._cut_at < 4 * self._recovery:
+            self._recovery = min(2 * self._recovery, SLOWEST_RECOVERY)
+        else:
+            self._recovery = RECOVERY
+        too_much = min(self.at(now), used)
+        self._low = max(self._least, self._kept * too_much)
+        self._tried = max(self._low, TRIED * too_much)
+        self._growth = (1 - self._kept) * (
+            self._tried + 1 if self._most == math.inf else self._most
+        )
+        self._cut_at = now
