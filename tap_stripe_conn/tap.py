@@ -24,7 +24,7 @@ from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     CredentialsError,
 )
-from tap_stripe_conn.api.limits import ENDPOINT_RATE, LIVE_RATE, TEST_RATE, Limiter
+from tap_stripe_conn.api.limits import CAUTION, ENDPOINT_RATE, LIVE_RATE, TEST_RATE, Limiter
 from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.config import (
@@ -121,13 +121,15 @@ class TapStripeConn(Tap):
     def client(self) -> StripeClient:
         """The one session with Stripe."""
         settings = self.settings
+        usual = TEST_RATE if settings.test_mode else LIVE_RATE
+        rate = settings.requests_per_second or usual
         return StripeClient(
             base=settings.api_base,
             auth=self.authenticator,
             limiter=Limiter(
-                rate=settings.requests_per_second
-                or (TEST_RATE if settings.test_mode else LIVE_RATE),
+                rate=rate,
                 endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
+                first_rate=max(usual, CAUTION * rate),
             ),
             api_version=self.catalogue.api_version,
             user_agent=self.user_agent,

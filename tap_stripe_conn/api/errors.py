@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
+import time
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -341,7 +342,7 @@ def _seconds_of(retry_after: str | None) -> float | None:
     except ValueError:
         return None
     date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+    return max(0.0, date.timestamp() - time.time())
 
 
 def _error_object(body: bytes) -> dict[str, str]:

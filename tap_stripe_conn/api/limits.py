@@ -32,16 +32,19 @@ ENDPOINT_RATE: Final = 25.0
 SLOWER: Final[Mapping[str, float]] = {"/v1/files": 20.0}
 """Endpoints of which Stripe takes fewer requests/s than of others."""
 
-PACE: Final = 0.975
+PACE: Final = 0.978
 """The share of a rate that is used on average. The rest makes up for what comes late."""
 
-WINDOW: Final = 1.02
+WINDOW: Final = 1.015
 """Seconds in which no more requests leave than the rate says: they don't all travel alike."""
 
 CATCH_UP: Final = 0.15
 """Seconds of unused time that requests which come late may make up for, closer together."""
 
-KEPT: Final = 0.85
+CAUTION: Final = 0.8
+"""The part of a rate that a user asks for to begin with: others may use the account as well."""
+
+KEPT: Final = 0.8
 """The part of a rate that a 429 leaves."""
 
 KEPT_IN_FLIGHT: Final = 0.7
@@ -109,6 +112,7 @@ class Limiter:
         *,
         rate: float,
         endpoint_rate: float = ENDPOINT_RATE,
+        first_rate: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with no request made.
@@ -116,12 +120,14 @@ class Limiter:
         Args:
             rate: Requests/s over all endpoints, never exceeded.
             endpoint_rate: Requests/s for any one endpoint, never exceeded.
+            first_rate: Requests/s in the first second, when it is not known yet how many are
+                left by others who use the account.
             clock: Gives the seconds from any fixed moment on.
         """
         self._endpoint_rate = endpoint_rate
         self._clock = clock
         self._lock = threading.Lock()
-        self._account = _Traffic(rate)
+        self._account = _Traffic(rate, min(rate, first_rate))
         self._endpoints: dict[str, _Traffic] = {}
         self._line: list[_Waiting] = []
 
@@ -134,7 +140,8 @@ class Limiter:
         with self._lock:
             self._line.append(waiting)
             self._let_go()
-            self._wake_the_first()
+            if not waiting.admitted:
+                self._wake_the_first()
         try:
             while not waiting.admitted:
                 waiting.woken.wait(self._pause(waiting))
@@ -163,11 +170,10 @@ class Limiter:
         """
         with self._lock:
             now = self._clock()
-            if reason is None:
-                self._end(endpoint, seconds)
-            else:
-                self._cut(self._traffic(endpoint), reason, now, now - (seconds or 0.0))
-                self._end(endpoint, None)
+            if reason:
+                self._cut(endpoint, reason, now, now - (seconds or 0.0))
+            # A refusal comes at once and says nothing about how long answers take.
+            self._end(endpoint, None if reason else seconds)
             self._wake_the_first()
 
     def idle(self, endpoint: str) -> int:
@@ -180,11 +186,9 @@ class Limiter:
             now = self._clock()
             traffic = self._traffic(endpoint)
             waiting = sum(each.endpoint == endpoint for each in self._line)
-            idle = min(
-                traffic.idle(now) - waiting,
-                self._account.idle(now) - len(self._line),
-            )
-            return max(0, idle)
+            of_endpoint = traffic.idle(now) - waiting
+            of_account = self._account.idle(now) - len(self._line)
+            return max(0, min(of_endpoint, of_account))
 
     def in_flight(self) -> int:
         """How many requests are under way."""
@@ -205,7 +209,7 @@ class Limiter:
         traffic = self._endpoints.get(endpoint)
         if traffic is None:
             rate = min(self._endpoint_rate, SLOWER.get(endpoint, math.inf))
-            traffic = self._endpoints[endpoint] = _Traffic(rate)
+            traffic = self._endpoints[endpoint] = _Traffic(rate, rate)
         return traffic
 
     def _admit(self, endpoint: str, now: float) -> float:
@@ -220,8 +224,9 @@ class Limiter:
         for traffic in (self._account, self._traffic(endpoint)):
             traffic.end(seconds)
 
-    def _cut(self, traffic: _Traffic, reason: str, now: float, left: float) -> None:
-        named = self._account if reason.startswith("global") else traffic
+    def _cut(self, endpoint: str, reason: str, now: float, left: float) -> None:
+        # `resource-specific`, and what Stripe may think of next, came of this endpoint.
+        named = self._account if reason.startswith("global") else self._traffic(endpoint)
         if reason.endswith("concurrency"):
             named.cut_in_flight(now, left)
         else:
@@ -280,11 +285,13 @@ class _Waiting:
 class _Traffic:
     """The requests of an account, or to one of its endpoints: their limits, and how they fare."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, first_rate: float) -> None:
+        self._first_rate = first_rate
         self._rate = _Limit(rate, least=rate * LEAST, kept=KEPT)
         self._most_in_flight = _Limit(math.inf, least=1.0, kept=KEPT_IN_FLIGHT)
         self._remembered = max(MEASURED, 3.0 / min(1.0, rate * LEAST))
         self._left: deque[float] = deque()
+        self._began = math.inf
         self._next = -math.inf
         self._seconds: float | None = None
         self.in_flight = 0
@@ -298,7 +305,11 @@ class _Traffic:
 
     def begin(self, now: float) -> None:
         """Count a request that leaves."""
-        self._next = max(self._next, now - CATCH_UP) + 1 / (PACE * self._rate.at(now))
+        self._began = min(self._began, now)
+        rate = self._rate.at(now)
+        if now < self._began + 1:
+            rate = min(rate, self._first_rate)
+        self._next = max(self._next, now - CATCH_UP) + 1 / (PACE * rate)
         while self._left and self._left[0] < now - self._remembered:
             self._left.popleft()
         self._left.append(now)
@@ -317,9 +328,9 @@ class _Traffic:
 
     def cut_rate(self, now: float, left: float) -> None:
         """Give way to a 429 for a request that left at `left`."""
-        # A rate that nobody used was not what was too much; a single second tells little, though.
-        used = max(self._left_since(now - 1), self._rate.at(now) / 2)
-        self._rate.cut(now, left, used)
+        rate, used = self._rate.at(now), self._left_since(now - 1)
+        # A rate that was not used was not what was too much; a single second tells little, though.
+        self._rate.cut(now, left, rate if used > 0.8 * rate else max(used, rate / 2))
 
     def cut_in_flight(self, now: float, left: float) -> None:
         """Give way to a 429 for a request that left at `left`."""
@@ -339,7 +350,7 @@ class _Traffic:
 
     def speed(self, now: float) -> Speed:
         """Requests/s, as they leave and as they may."""
-        span = min(MEASURED, max(1.0, now - self._left[0])) if self._left else MEASURED
+        span = min(MEASURED, max(1.0, now - self._began))
         return Speed(self._left_since(now - span) / span, self._rate.at(now))
 
     def _moment(self, rate: float) -> float:

@@ -29,13 +29,14 @@ def client_of(
     base: str | None = None,
     key: str | None = None,
     account_id: str | None = None,
+    limiter: Limiter | None = None,
 ) -> StripeClient:
-    """A client of the server, or of what listens at `base`, in no hurry for its turn."""
+    """A client of the server, or of what listens at `base`; without `limiter`, it is not paced."""
     secret = key or (stripe.secret_key if stripe else "a key")
     return StripeClient(
         base=base or (stripe.url if stripe else ""),
         auth=ApiKeyAuthenticator(secret, account_id),
-        limiter=Limiter(rate=10_000, endpoint_rate=10_000),
+        limiter=limiter or Limiter(rate=10_000, endpoint_rate=10_000),
         api_version=API_VERSION,
         user_agent="tap-stripe-conn/1.2.3",
     )

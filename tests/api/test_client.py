@@ -3,28 +3,36 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+from contextlib import suppress
+from email.utils import formatdate
 from socket import create_server
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from typing_extensions import override
 
 from tap_stripe_conn.api import client as client_module
-from tap_stripe_conn.api.client import MAX_TRIES, ClosedError
+from tap_stripe_conn.api import errors
+from tap_stripe_conn.api.client import MAX_TRIES, Authenticator, ClosedError, StripeClient
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
+    CredentialsError,
     InvalidRequestError,
     RateLimitError,
     ServerError,
     StripeError,
     UnreadableAnswerError,
 )
+from tap_stripe_conn.api.limits import Limiter
 from tests.api.servers import accepting_nobody, answering_with, client_of, recording
 from tests.fake_stripe import FakeStripe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import requests
 
 PATH = "/v1/account"
 
@@ -113,6 +121,58 @@ def test_the_waits_grow_to_a_minute_and_last_two_minutes_on_average(
     assert sum(waits) / 2 == pytest.approx(121.5)
 
 
+def test_a_429_that_the_limiter_answers_is_asked_again_sooner(
+    stripe: FakeStripe, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = SimpleNamespace(uniform=lambda _least, most: most)
+    monkeypatch.setattr("backoff._jitter.random", longest)
+    stripe.fault(PATH, "rate_limit", times=3)
+    stripe.fault(PATH, "lock_timeout")
+    client_of(stripe).get(PATH)
+    assert waits == [0.25, 0.5, 1, 8]
+
+
+IN_TEN_SECONDS = 1_700_000_010
+
+RETRY_AFTER = {
+    "seconds": ("7", 7),
+    "seconds with a space": (" 7 ", 7),
+    "a date": (formatdate(IN_TEN_SECONDS, usegmt=True), 10),
+    "a date without a zone": ("Tue, 14 Nov 2023 22:13:30", 10),
+    "a date gone by": (formatdate(IN_TEN_SECONDS - 3600, usegmt=True), 0),
+    "more than a minute": ("3600", 60),
+    "no number": ("soon", 0),
+    "less than nothing": ("-7", 0),
+    "nothing": ("", 0),
+}
+
+
+@pytest.mark.parametrize("sent", RETRY_AFTER.values(), ids=RETRY_AFTER)
+@pytest.mark.parametrize("kind", ["status", "rate_limit"])
+def test_a_proxy_that_says_how_long_to_wait_is_obeyed_up_to_a_minute(
+    stripe: FakeStripe,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: tuple[str, float],
+    kind: Any,  # noqa: ANN401 - a literal
+) -> None:
+    header, seconds = sent
+    monkeypatch.setattr("backoff._jitter.random", SimpleNamespace(uniform=lambda least, _: least))
+    monkeypatch.setattr(errors, "time", SimpleNamespace(time=lambda: IN_TEN_SECONDS - 10))
+    stripe.fault(PATH, kind, headers={"Retry-After": header})
+    client_of(stripe).get(PATH)
+    assert waits == [seconds]
+
+
+def test_a_longer_wait_than_was_told_stays(
+    stripe: FakeStripe, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backoff._jitter.random", SimpleNamespace(uniform=lambda _, most: most))
+    stripe.fault(PATH, headers={"Retry-After": "3"}, times=3)
+    client_of(stripe).get(PATH)
+    assert waits == [3, 3, 4]
+
+
 @pytest.mark.parametrize("kind", ["status", "rate_limit", "lock_timeout"])
 def test_stripe_can_end_the_tries_at_once(
     stripe: FakeStripe,
@@ -186,6 +246,92 @@ def test_stripes_reason_for_a_rate_limit_is_kept(stripe: FakeStripe) -> None:
     with pytest.raises(RateLimitError) as raised:
         client_of(stripe).get(PATH, max_tries=1)
     assert raised.value.rate_limited_reason == "global-rate"
+
+
+# --- The limiter -------------------------------------------------------------------------------
+
+
+class Watched(Limiter):
+    """Remembers what it was asked and told."""
+
+    def __init__(self) -> None:
+        super().__init__(rate=10_000, endpoint_rate=10_000)
+        self.waited: list[str] = []
+        self.told: list[tuple[str, float | None, str | None]] = []
+
+    @override
+    def wait(self, endpoint: str) -> None:
+        super().wait(endpoint)
+        self.waited.append(endpoint)
+
+    @override
+    def finished(self, endpoint: str, seconds: float | None, reason: str | None = None) -> None:
+        super().finished(endpoint, seconds, reason)
+        self.told.append((endpoint, seconds, reason))
+
+
+def test_the_limiter_is_told_how_long_an_answer_took(stripe: FakeStripe) -> None:
+    limiter = Watched()
+    stripe.latency = 0.05
+    client_of(stripe, limiter=limiter).get(PATH, endpoint="/v1/{account}")
+    [(endpoint, seconds, reason)] = limiter.told
+    assert (endpoint, reason) == ("/v1/{account}", None)
+    assert seconds is not None
+    assert 0.05 <= seconds < 5
+
+
+def test_each_try_takes_its_turn_and_the_limiter_is_told_why_it_was_refused(
+    stripe: FakeStripe,
+) -> None:
+    limiter = Watched()
+    stripe.fault(PATH, "rate_limit")
+    stripe.fault(PATH, "lock_timeout")
+    stripe.fault(PATH, "drop")
+    client_of(stripe, limiter=limiter).get(PATH)
+    assert limiter.waited == [PATH] * 4
+    assert [reason for _, _, reason in limiter.told] == ["global-rate", None, None, None]
+    assert [seconds is None for _, seconds, _ in limiter.told] == [False, False, True, False]
+    assert limiter.speed().limit < 10_000
+
+
+def test_a_request_that_was_let_go_waits_only_for_its_retries(stripe: FakeStripe) -> None:
+    limiter = Watched()
+    stripe.fault(PATH, times=2)
+    assert limiter.admit(PATH) == 0
+    client_of(stripe, limiter=limiter).get(PATH, admitted=True)
+    assert limiter.waited == [PATH] * 2
+    assert limiter.in_flight() == 0
+
+
+@pytest.mark.parametrize("fault", TROUBLE.values(), ids=TROUBLE)
+def test_nothing_is_under_way_after_trouble(stripe: FakeStripe, fault: dict[str, Any]) -> None:
+    limiter = Watched()
+    stripe.fault(PATH, **fault, times=math.inf)
+    with suppress(StripeError, ConnectionFailedError):
+        client_of(stripe, limiter=limiter).get(PATH, max_tries=2)
+    assert len(limiter.told) == 2
+    assert limiter.in_flight() == 0
+
+
+def test_nothing_is_under_way_when_there_are_no_credentials() -> None:
+    class Penniless(Authenticator):
+        @override
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            msg = "they are gone"
+            raise CredentialsError(msg)
+
+    limiter = Watched()
+    client = StripeClient(
+        base="http://stripe.invalid",
+        auth=Penniless(),
+        limiter=limiter,
+        api_version="",
+        user_agent="",
+    )
+    with pytest.raises(CredentialsError):
+        client.get(PATH)
+    assert limiter.told == [(PATH, None, None)]
+    assert limiter.in_flight() == 0
 
 
 # --- What is sent ------------------------------------------------------------------------------
