@@ -442,7 +442,7 @@ LATE: dict[str, Seconds] = {
     "never": lambda _: 0.0,
     "always a little": lambda chance: chance.expovariate(200),
     "now and then much": lambda chance: 0.1 if chance.random() < 0.01 else 0.002,
-    "up to 30 ms": lambda chance: chance.uniform(0, 0.03),
+    "up to 15 ms": lambda chance: chance.uniform(0, 0.015),
 }
 UNEVEN: Seconds = lambda chance: chance.uniform(0.1, 0.3)  # noqa: E731 - it has a type
 EIGHT = {f"/v1/endpoint_{number}": 6 for number in range(8)}

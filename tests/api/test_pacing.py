@@ -49,7 +49,7 @@ def test_threads_use_up_a_servers_limits_without_a_429(stripe: FakeStripe) -> No
     assert {request.status for request in stripe.requests} == {200}
     assert len(stripe.requests) == 72
     assert fullest([request.time for request in stripe.requests]) <= 40
-    assert 72 / took > 36 * 0.75
+    assert 72 / took > 36 / 2
     assert limiter.in_flight() == 0
 
 
@@ -79,7 +79,7 @@ def test_a_thread_that_waits_for_a_busy_endpoint_holds_up_no_other() -> None:
 
 
 def test_threads_leave_in_the_order_in_which_they_came() -> None:
-    limiter = Limiter(rate=20, endpoint_rate=20)
+    limiter = Limiter(rate=10, endpoint_rate=10)
     left: list[int] = []
 
     def ask(number: int) -> None:
@@ -90,7 +90,7 @@ def test_threads_leave_in_the_order_in_which_they_came() -> None:
         pass
     for number in range(6):
         started(lambda number=number: ask(number))  # type: ignore[misc]
-        time.sleep(0.004)
+        time.sleep(0.015)
     until(lambda: len(left) == 6)
     assert left == [0, 1, 2, 3, 4, 5]
 
