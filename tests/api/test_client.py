@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+import time
 from contextlib import suppress
 from email.utils import formatdate
 from socket import create_server
@@ -313,24 +314,60 @@ def test_nothing_is_under_way_after_trouble(stripe: FakeStripe, fault: dict[str,
     assert limiter.in_flight() == 0
 
 
-def test_nothing_is_under_way_when_there_are_no_credentials() -> None:
-    class Penniless(Authenticator):
-        @override
-        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            msg = "they are gone"
-            raise CredentialsError(msg)
+class Credentials(Authenticator):
+    """Are there after a while, or never."""
 
+    def __init__(self, seconds: float = 0.0, error: Exception | None = None) -> None:
+        self._seconds = seconds
+        self._error = error
+
+    @override
+    def ready(self) -> None:
+        time.sleep(self._seconds)
+        if self._error:
+            raise self._error
+
+    @override
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        return r
+
+
+def client_with(credentials: Credentials, limiter: Limiter, base: str) -> StripeClient:
+    return StripeClient(
+        base=base, auth=credentials, limiter=limiter, api_version="", user_agent="tap"
+    )
+
+
+@pytest.mark.parametrize("admitted", [False, True])
+def test_nothing_is_under_way_when_there_are_no_credentials(*, admitted: bool) -> None:
     limiter = Watched()
-    client = StripeClient(
-        base="http://stripe.invalid",
-        auth=Penniless(),
-        limiter=limiter,
-        api_version="",
-        user_agent="",
+    assert not admitted or limiter.admit(PATH) == 0
+    client = client_with(
+        Credentials(error=CredentialsError("they are gone")), limiter, "http://stripe.invalid"
     )
     with pytest.raises(CredentialsError):
+        client.get(PATH, admitted=admitted)
+    assert limiter.in_flight() == 0
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(0.0, []), (0.2, [PATH])])
+def test_a_request_that_was_let_go_and_waited_for_credentials_takes_another_turn(
+    seconds: float, waited: list[str]
+) -> None:
+    limiter = Watched()
+    assert limiter.admit(PATH) == 0
+    with recording() as server:
+        client_with(Credentials(seconds), limiter, server.url).get(PATH, admitted=True)
+    assert limiter.waited == waited
+    assert limiter.in_flight() == 0
+
+
+def test_nothing_is_under_way_in_a_closed_client() -> None:
+    limiter = Watched()
+    client = client_of(base="http://stripe.invalid", limiter=limiter)
+    client.close()
+    with pytest.raises(ClosedError):
         client.get(PATH)
-    assert limiter.told == [(PATH, None, None)]
     assert limiter.in_flight() == 0
 
 
