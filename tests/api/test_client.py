@@ -142,6 +142,7 @@ RETRY_AFTER = {
     "a date without a zone": ("Tue, 14 Nov 2023 22:13:30", 10),
     "a date gone by": (formatdate(IN_TEN_SECONDS - 3600, usegmt=True), 0),
     "more than a minute": ("3600", 60),
+    "no date": ("Tue, 14 Nov 99999999999999999999 22:13:30 GMT", 0),
     "no number": ("soon", 0),
     "less than nothing": ("-7", 0),
     "nothing": ("", 0),
