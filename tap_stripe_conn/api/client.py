@@ -142,7 +142,21 @@ class StripeClient:
         self._ahead = 0.0
         self.requests_made = 0
 
-    def get(  # noqa: PLR0913 - one argument for each thing that a caller may know better
+    def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        endpoint: str | None = None,
+        max_tries: int = MAX_TRIES,
+        timeout: float | None = None,
+    ) -> Object:
+        """The JSON object at `path`; all else as `fetch`."""
+        return decoded(
+            self.fetch(path, params, endpoint=endpoint, max_tries=max_tries, timeout=timeout)
+        )
+
+    def fetch(  # noqa: PLR0913 - one argument for each thing that a caller may know better
         self,
         path: str,
         params: Params | None = None,
@@ -151,8 +165,8 @@ class StripeClient:
         max_tries: int = MAX_TRIES,
         timeout: float | None = None,
         admitted: bool = False,
-    ) -> Object:
-        """The JSON object at `path`.
+    ) -> bytes:
+        """The text of the JSON object at `path`, whole, for whoever decodes it later.
 
         Args:
             path: From the host on, `/v1/charges`; a v2 page's path has its own query.
@@ -177,8 +191,8 @@ class StripeClient:
             logger=None,
         )
         request = _Request(path, params, endpoint or path, timeout or READ_TIMEOUT, admitted)
-        answer: Object = retrying(self._get_once)(request)
-        return answer
+        text: bytes = retrying(self._fetch_once)(request)
+        return text
 
     def reachable(self, *, timeout: float | None = None) -> bool:
         """Whether Stripe answers anything at all, be it with an error.
@@ -206,7 +220,7 @@ class StripeClient:
             return True
         return True
 
-    def _get_once(self, request: _Request) -> Object:
+    def _fetch_once(self, request: _Request) -> bytes:
         self._take_turn(request)
         response = self._send(request)
         if _is_refusal(response) and self._auth.renew(response.request):
@@ -217,11 +231,13 @@ class StripeClient:
         if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
             raise _unreadable(response, msg, should_retry=False)
+        text = response.content
         try:
-            return msgspec.json.decode(response.content, type=Object)
+            _check(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"Stripe's answer is cut short or not a JSON object: {error}"
             raise _unreadable(response, msg) from None
+        return text
 
     def _take_turn(self, request: _Request) -> None:
         """Wait until the request may leave, with credentials at hand."""
@@ -274,6 +290,29 @@ class StripeClient:
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
+
+
+def decoded(text: bytes) -> Object:
+    """The JSON object that `StripeClient.fetch` gave the text of."""
+    return _OBJECT.decode(text)
+
+
+_OBJECT: Final = msgspec.json.Decoder(Object)
+_ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _check(text: bytes) -> None:
+    """See that the text is a JSON object to its end, at a quarter of the cost of decoding it.
+
+    Raises:
+        msgspec.DecodeError: It is not.
+        UnicodeDecodeError: It is not even text.
+    """
+    _ANYTHING.decode(text)
+    text.decode()
+    if not text.lstrip().startswith(b"{"):
+        msg = "there is no object"
+        raise msgspec.DecodeError(msg)
 
 
 @dataclass

@@ -300,7 +300,7 @@ def test_a_request_that_was_let_go_waits_only_for_its_retries(stripe: FakeStripe
     limiter = Watched()
     stripe.fault(PATH, times=2)
     assert limiter.admit(PATH) == 0
-    client_of(stripe, limiter=limiter).get(PATH, admitted=True)
+    client_of(stripe, limiter=limiter).fetch(PATH, admitted=True)
     assert limiter.waited == [PATH] * 2
     assert limiter.in_flight() == 0
 
@@ -347,7 +347,7 @@ def test_nothing_is_under_way_when_there_are_no_credentials(*, admitted: bool) -
         Credentials(error=CredentialsError("they are gone")), limiter, "http://stripe.invalid"
     )
     with pytest.raises(CredentialsError):
-        client.get(PATH, admitted=admitted)
+        client.fetch(PATH, admitted=admitted)
     assert limiter.in_flight() == 0
 
 
@@ -358,7 +358,7 @@ def test_a_request_that_was_let_go_and_waited_for_credentials_takes_another_turn
     limiter = Watched()
     assert limiter.admit(PATH) == 0
     with recording() as server:
-        client_with(Credentials(seconds), limiter, server.url).get(PATH, admitted=True)
+        client_with(Credentials(seconds), limiter, server.url).fetch(PATH, admitted=True)
     assert limiter.waited == waited
     assert limiter.in_flight() == 0
 
