@@ -137,10 +137,8 @@ def _probe(
 
 def _rows(stream: StripeStream, listing: Listing, client: StripeClient) -> Sequence[Object]:
     path, params, endpoint = listing.query(None)
-    if stream.resource.singleton:
-        params = {}
     answer = client.get(path, params, endpoint=endpoint, max_tries=TRIES, timeout=TIMEOUT)
-    rows = [answer] if stream.resource.singleton else listing.walk().receive(answer)
+    rows = listing.walk().receive(answer)
     for row in rows:
         stream.recognize(row)
     return rows

@@ -185,6 +185,10 @@ class ConnectionFailedError(Exception):
     retriable = True
 
 
+class UnreachableError(ConnectionFailedError):
+    """Stripe answers nothing at all any more, whatever it is asked."""
+
+
 class CredentialsError(Exception):
     """There are no credentials to put on a request; `str()` is one clause that says why."""
 

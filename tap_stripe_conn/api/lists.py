@@ -1,8 +1,8 @@
 """Walking a list of Stripe's to its end, whatever happens to the list meanwhile.
 
 Stripe lists newest first, a page at a time (https://docs.stripe.com/api/pagination). A walk knows
-what to ask next and what an answer means, but does no I/O itself: `pages` drives one walk with one
-client, and any number of walks can be under way at once, as in `sweeps`.
+what to ask next and what an answer means, but does no I/O itself: any number of them can be under
+way at once, as in `sweeps`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tap_stripe_conn.api.client import Object, StripeClient
+    from tap_stripe_conn.api.client import Object
 
 V1_PAGE_SIZE: Final = 100
 """Rows; the largest `limit` of API v1."""
@@ -66,6 +66,9 @@ class Listing:
     cursor: Literal["starting_after", "next_page_url"] | None = "starting_after"
     """None: one answer holds everything."""
 
+    singleton: bool = False
+    """Whether the answer is the one row itself, and no list."""
+
     page_size: int | None = V1_PAGE_SIZE
     params: Mapping[str, str] = field(default_factory=dict)
     expand: Sequence[str] = ()
@@ -78,6 +81,8 @@ class Listing:
         Args:
             span: Only for lists that have a filter on creation time.
         """
+        if self.singleton:
+            return SingletonWalk(self)
         if self.cursor == "next_page_url":
             return PageUrlWalk(self, span)
         if span is not None and self.created_field is not None and self.cursor is not None:
@@ -86,6 +91,8 @@ class Listing:
 
     def query(self, span: Range | None) -> Query:
         """The request for the first page."""
+        if self.singleton:
+            return Query(self.path, {}, self.endpoint)
         params: dict[str, str | int | Sequence[str]] = dict(self.params)
         if self.page_size is not None:
             params["limit"] = self.page_size
@@ -142,22 +149,6 @@ class Walk(ABC):
             The other walk; None, and nothing has changed, where this one can't stop at `at`.
         """
         return None
-
-
-def pages(client: StripeClient, walk: Walk) -> Iterator[list[Object]]:
-    """The rows of `walk`, a list for each request.
-
-    Raises:
-        StripeError: As `StripeClient.get`; the walk stays where it was.
-        ConnectionFailedError: Likewise.
-    """
-    while (query := walk.query()) is not None:
-        try:
-            page = client.get(query.path, query.params, endpoint=query.endpoint)
-        except CursorGoneError as error:
-            walk.cursor_gone(error)
-        else:
-            yield walk.receive(page)
 
 
 class RangeWalk(Walk):
@@ -325,6 +316,32 @@ class CursorWalk(Walk):
     @override
     def unread(self) -> Range | None:
         return None if self._done else self._span
+
+
+class SingletonWalk(Walk):
+    """To the one row that there is."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Stand before it."""
+        self._query: Query | None = listing.query(None)
+
+    @override
+    def query(self) -> Query | None:
+        return self._query
+
+    @override
+    def receive(self, page: Object) -> list[Object]:
+        self._query = None
+        return [page]
+
+    @override
+    def cursor_gone(self, error: CursorGoneError) -> None:
+        raise error
+
+    @property
+    @override
+    def unread(self) -> None:
+        return None
 
 
 class PageUrlWalk(Walk):

@@ -12,7 +12,7 @@ from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.rows import UPDATED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(slots=True)
@@ -35,6 +35,10 @@ class Bookmark:
     complete_until: int | None = None
     """Unix seconds up to which nothing was pending before; stays in state until all is read."""
 
+    pending_parents: list[Range] | None = None
+    """Of children in time by their own creation: those of parents that were created within these
+    spans are pending, the others' are read. None: all parents' are."""
+
     @classmethod
     def of(cls, stream: str, state: Mapping[str, Any]) -> Bookmark | None:
         """The bookmark in a stream's state; None where nothing was read.
@@ -48,17 +52,10 @@ class Bookmark:
             if complete is None:
                 return None
             return cls(_optional_instant(stream, state, "since"), complete, [], complete)
-        if not isinstance(state["pending"], list) or not all(
-            isinstance(span, list) and len(span) == len(Range._fields) for span in state["pending"]
-        ):
-            msg = f"State of stream {stream!r}: 'pending' must be a list of [since, until] pairs"
-            raise ConfigError(msg)
-        pending = [
-            Range(*(_instant(stream, "pending", bound) for bound in span))
-            for span in state["pending"]
-        ]
+        since = _optional_instant(stream, state, "since")
         until = _instant(stream, "until", state.get("until"))
-        return cls(_optional_instant(stream, state, "since"), until, pending, complete)
+        parents = _spans(stream, state, "pending_parents") if "pending_parents" in state else None
+        return cls(since, until, _spans(stream, state, "pending"), complete, parents)
 
     def state(self) -> dict[str, Any]:
         """A stream's state with this bookmark, in the SDK's form."""
@@ -68,9 +65,16 @@ class Bookmark:
             state["replication_key_value"] = rfc3339(complete_until)
         if self.since > 0:
             state["since"] = rfc3339(self.since)
-        if self.pending:
-            state["until"] = rfc3339(self.until)
-            state["pending"] = [[rfc3339(bound) for bound in span] for span in self.pending]
+        return state | self.unfinished()
+
+    def unfinished(self) -> dict[str, Any]:
+        """What state tells of a span that is being read; nothing if none is."""
+        if not self.pending:
+            return {}
+        state: dict[str, Any] = {"since": rfc3339(self.since)} if self.since > 0 else {}
+        state |= {"until": rfc3339(self.until), "pending": _in_state(self.pending)}
+        if self.pending_parents is not None:
+            state["pending_parents"] = _in_state(self.pending_parents)
         return state
 
     def extended(self, wanted: Range, *, overlap: int, now: int) -> Bookmark:
@@ -102,12 +106,16 @@ class Bookmark:
 
     def with_unread(self, unread: Sequence[Range]) -> Bookmark:
         """The bookmark when of its pending spans only the part within `unread` is left."""
-        left = [_common(span, other) for span in self.pending for other in unread]
-        return replace(self, pending=newest_first(left))
+        return replace(self, pending=common(self.pending, unread))
 
 
 _END_OF_TIME: Final = 253_402_300_799
 """Unix seconds: the last that has a date."""
+
+
+def common(spans: Iterable[Range], others: Sequence[Range]) -> list[Range]:
+    """What lies within both, newest first."""
+    return newest_first(_common(span, other) for span in spans for other in others)
 
 
 def _minus(span: Range, other: Range) -> list[Range]:
@@ -121,6 +129,20 @@ def _minus(span: Range, other: Range) -> list[Range]:
 
 def _common(span: Range, other: Range) -> Range:
     return Range(max(span.since, other.since), min(span.until, other.until))
+
+
+def _in_state(spans: Iterable[Range]) -> list[list[str]]:
+    return [[rfc3339(bound) for bound in span] for span in spans]
+
+
+def _spans(stream: str, state: Mapping[str, Any], name: str) -> list[Range]:
+    spans = state[name]
+    if not isinstance(spans, list) or not all(
+        isinstance(span, list) and len(span) == len(Range._fields) for span in spans
+    ):
+        msg = f"State of stream {stream!r}: {name!r} must be a list of [since, until] pairs"
+        raise ConfigError(msg)
+    return [Range(*(_instant(stream, name, bound) for bound in span)) for span in spans]
 
 
 def _optional_instant(stream: str, state: Mapping[str, Any], name: str) -> int:

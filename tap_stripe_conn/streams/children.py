@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -12,42 +11,33 @@ from tap_stripe_conn.api.errors import (
     NotEnabledError,
     NotFoundError,
 )
-from tap_stripe_conn.api.lists import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tap_stripe_conn.api.client import Object, StripeClient
+    from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Listing
     from tap_stripe_conn.catalogue.resources import Parent
     from tap_stripe_conn.streams.stream import StripeStream
 
 
-def children_of(
-    parent_row: Object, child: StripeStream, client: StripeClient
-) -> Iterator[list[Object]]:
-    """The children of one parent, newest first, as pages.
-
-    No request is made where the parent's row holds the whole list, or null for it.
+def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
+    """The children that a parent's row holds whole; None where they have to be asked for.
 
     Args:
         parent_row: As Stripe sent it.
-        child: Whose rows to read.
-        client: To read them with.
-
-    Raises:
-        StripeError: As `StripeClient.get`, but for a parent that is gone or closed, which has none.
+        child: Whose rows they are.
     """
     parent = child.resource.parent
     if parent is None or not may_have_children(parent_row, parent):
-        return
+        return []
     embedded = _embedded(parent_row, parent)
     if embedded is None:
-        return
+        return []
     if embedded.get("has_more") is False and _holds_objects(embedded.get("data")):
-        yield embedded["data"]
-        return
-    yield from _listed(listing_of(parent_row, parent, child), parent_row, child, client)
+        data: list[Object] = embedded["data"]
+        return data
+    return None
 
 
 def may_have_children(parent_row: Object, parent: Parent) -> bool:
@@ -88,22 +78,6 @@ def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listi
     else:
         params[parent.param] = parent_row["id"]
     return child.listing(path, params)
-
-
-def _listed(
-    listing: Listing, parent_row: Object, child: StripeStream, client: StripeClient
-) -> Iterator[list[Object]]:
-    begun = False
-    try:
-        for span in child.spans if listing.created_filter else [None]:
-            for page in pages(client, listing.walk(span)):
-                begun = True
-                yield page
-    except (AccountError, NotEnabledError, NotFoundError) as error:
-        if begun or not tells_of_none(error, child):
-            raise
-        level = logging.INFO if isinstance(error, NotFoundError) else logging.WARNING
-        child.logger.log(level, "No %s of %s: %s", child.name, parent_row["id"], error)
 
 
 def _embedded(parent_row: Object, parent: Parent) -> Object | None:

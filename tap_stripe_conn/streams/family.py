@@ -1,28 +1,38 @@
-"""A top-level list and the children that hang off it, read in one walk."""
+"""A top-level list and the children that hang off it, read together."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tap_stripe_conn.api.client import decoded
+from tap_stripe_conn.api.crew import fetch
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
-    ConnectionFailedError,
     CredentialsError,
+    CursorGoneError,
     ExpandRefusedError,
     ForbiddenError,
+    NotFoundError,
+    UnreachableError,
 )
-from tap_stripe_conn.api.lists import Range, pages
-from tap_stripe_conn.streams.children import children_of, without_lists
+from tap_stripe_conn.api.lists import newest_first
+from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
+from tap_stripe_conn.streams.lanes import ChildrenJob, Job, Lane, Parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tap_stripe_conn.api.client import Object
-    from tap_stripe_conn.api.lists import Listing
+    from tap_stripe_conn.api.lists import Range
+    from tap_stripe_conn.streams.lanes import Request
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
+
+ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
+"""What is not one stream's trouble."""
 
 
 def families(streams: Iterable[StripeStream]) -> list[list[StripeStream]]:
@@ -48,10 +58,14 @@ class Failure(NamedTuple):
 
 
 class Family:
-    """The streams that one walk over a top-level list can fill."""
+    """The streams that one top-level list can fill.
+
+    It does no I/O but for `read`: its lanes say what to ask; `receive` or `failed` is told what
+    came of it, in any order, and says what to write.
+    """
 
     def __init__(self, root: StripeStream, members: Sequence[StripeStream], source: Source) -> None:
-        """Plan the walk.
+        """Begin a run.
 
         Args:
             root: The top-level list, which need not be a member.
@@ -60,120 +74,231 @@ class Family:
         """
         self.root = root
         self.members = list(members)
-        self.answered = False
-        """Whether a page of the top-level list has come."""
         self._source = source
+        for member in self.members:
+            member.begin(source)
+        children = [member for member in self.members if member is not root]
         # Embedded lists that are only there because a child asks for them.
-        parents = (child.resource.parent for child in self._children)
+        parents = (child.resource.parent for child in children)
         self._expanded = [parent for parent in parents if parent and parent.embedded_by_expand]
+        listing = root.listing(expand=_expand(children))
+        self._top = Job(listing=listing, spans=self._spans())
+        self._children = {child: Lane(child.resource.path) for child in children}
+        feeds = list(self._children.values())
+        self._top_lane = Lane(root.resource.path, feeds, begun=[self._top])
+        self.lanes = [*feeds, self._top_lane]
+        """What there is to ask, by endpoint."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a page of the top-level list has come."""
+        return self._top.answered
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all is asked and received."""
+        if not self.members:
+            return True
+        return self._top.sweep.is_read and not any(self._children.values())
+
+    def receive(self, request: Request, answer: Object) -> Iterator[Batch | Failure]:
+        """Take the answer to a request.
+
+        Raises:
+            StripeError: The top-level list can't be read further; what was yielded stands.
+            UnexpectedObjectError: Likewise.
+        """
+        job = request.job
+        if isinstance(job, ChildrenJob):
+            yield from self._receive_children(job, request, answer)
+        elif job is self._top:
+            job.answered = True
+            page = job.sweep.receive(request.walk, answer)
+            parents = Parents(page)
+            yield from self._take(page.rows, parents)
+            self._written(parents)
+
+    def failed(self, request: Request, error: Exception) -> Iterator[Failure]:
+        """Learn that there is no answer to a request.
+
+        Raises:
+            Exception: That error, if it is the top-level list's, or everybody's.
+        """
+        job = request.job
+        if isinstance(error, CursorGoneError):
+            try:
+                job.sweep.cursor_gone(request.walk, error)
+            except CursorGoneError as lost:
+                error = lost
+            else:
+                return
+        if isinstance(error, ENDS_THE_RUN):
+            raise error
+        if isinstance(job, ChildrenJob):
+            yield from self._no_children(job, error)
+        elif job is self._top:
+            self._read_without_expanding(error)
+
+    def save(self) -> None:
+        """Move the members' bookmarks to what is written."""
+        if self.answered and self.root.resource.created_filter is not None:
+            unread = self._top.sweep.unread
+            for member in self.members:
+                member.unread(unread)
+
+    def finish(self) -> None:
+        """Move the members' bookmarks: all is written."""
+        for member in self.members:
+            member.finish()
+
+    # One request after the other
 
     def read(self) -> Iterator[Batch | Failure]:
-        """Read everything that is new, and move the members' bookmarks as it is written.
+        """Read everything, and move the bookmarks as it is written.
 
         Raises:
             StripeError: The top-level list can't be read; what was yielded stands.
             ConnectionFailedError: Likewise.
             UnexpectedObjectError: Likewise.
         """
-        for member in self.members:
-            member.begin(self._source)
-        if self.root.resource.singleton:
-            yield from self._take([self._source.client.get(self.root.resource.path)])
-        else:
-            yield from self._walk()
-        for member in self.members:
-            member.finish()
+        while not self.is_read:
+            for lane in self.lanes:
+                if (request := lane.ask()) is not None:
+                    yield from self._answer(request)
+                    self.save()
+        self.finish()
 
-    def _walk(self) -> Iterator[Batch | Failure]:
-        spans = self._spans()
-        for index, span in enumerate(spans):
-            for objects, unread in self._pages(span):
-                yield from self._take(objects)
-                if not self.members:
-                    return
-                if self.root in self.members:
-                    left = [unread, *spans[index + 1 :]]
-                    self.root.unread([span for span in left if span is not None])
-
-    def _pages(self, span: Range | None) -> Iterator[tuple[list[Object], Range | None]]:
-        """Pages of the top-level list, each with the span that is unread after it.
-
-        A field to expand that is closed to this account or key must not close the whole list.
-        """
-        listing = self.root.listing(expand=self._expand())
-        started = False
+    def _answer(self, request: Request) -> Iterator[Batch | Failure]:
         try:
-            for page in self._pages_of(listing, span):
-                started = True
-                yield page
-        except (ExpandRefusedError, ForbiddenError) as error:
-            if started or not listing.expand:
-                raise
-            for page in self._pages_of(replace(listing, expand=()), span):
-                if not started:
-                    started = True
-                    self.root.logger.warning(
-                        "%s is read without expanded fields: %s", self.root.name, error
-                    )
-                yield page
+            text = fetch(self._source.client, request.query)
+        except Exception as error:  # noqa: BLE001 - raised again if it is not to be borne
+            yield from self.failed(request, error)
+        else:
+            yield from self.receive(request, decoded(text))
 
-    def _pages_of(
-        self, listing: Listing, span: Range | None
-    ) -> Iterator[tuple[list[Object], Range | None]]:
-        walk = listing.walk(span)
-        for objects in pages(self._source.client, walk):
-            self.answered = True
-            yield objects, walk.unread
+    # Parents
 
     def _spans(self) -> list[Range] | list[None]:
-        """Where to walk. Children that are in time by their own creation need every parent."""
         if self.root.resource.created_filter is None:
             return [None]
-        if self.members == [self.root]:
-            return list(self.root.spans)
-        since = [self._source.span.since]
-        since += [span.since for member in self.members for span in member.spans[-1:]]
-        if any(child.resource.created_field for child in self._children):
-            since.append(0)
-        return [Range(min(since), self._source.span.until)]
+        return newest_first(span for member in self.members for span in member.plan.walked)
 
-    def _take(self, objects: list[Object]) -> Iterator[Batch | Failure]:
+    def _take(self, objects: list[Object], parents: Parents) -> Iterator[Batch | Failure]:
         if self.root in self.members:
             shown = [without_lists(source, self._expanded) for source in objects]
             yield Batch(self.root, self.root.rows(shown))
-        for child in self._children:
-            try:
-                for parent_row in objects:
-                    if self._is_parent(parent_row, child):
-                        for found in children_of(parent_row, child, self._source.client):
-                            yield Batch(child, child.rows(found, parent_row["id"]))
-            except (AuthenticationError, CredentialsError):
-                raise
-            except Exception as error:  # a child's trouble must not cost its family
-                lost = isinstance(error, ConnectionFailedError)
-                if lost and not self._source.client.reachable():
-                    raise
-                self.members.remove(child)
-                yield Failure(child, error)
-
-    def _is_parent(self, parent_row: Object, child: StripeStream) -> bool:
-        """Whether a child without a creation time of its own is in time by its parent's."""
-        if child.resource.created_field is not None:
-            return True
-        created = self.root.created(parent_row)
-        return created is None or self._source.span.since <= created < self._source.span.until
-
-    @property
-    def _children(self) -> list[StripeStream]:
-        return [member for member in self.members if member is not self.root]
-
-    def _expand(self) -> list[str]:
-        fields = []
-        for child in self._children:
-            parent = child.resource.parent
-            if parent is None or parent.embedded is None:
+        for child, lane in self._children.items():
+            if child not in self.members:
                 continue
-            if parent.embedded_by_expand:
-                fields.append(parent.embedded)
-            fields += [f"{parent.embedded}.data.{name}" for name in child.resource.expand]
-        return fields
+            try:
+                rows = self._children_of(objects, child, lane, parents)
+            except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
+                yield self._lose(child, error)
+            else:
+                if rows:
+                    yield Batch(child, rows)
+
+    def _children_of(
+        self, objects: Iterable[Object], child: StripeStream, lane: Lane, parents: Parents
+    ) -> list[Row]:
+        """The rows of children that their parents hold; the others become jobs."""
+        rows: list[Row] = []
+        parent = child.resource.parent
+        if parent is None:
+            return rows
+        for parent_row in objects:
+            created = self.root.created(parent_row)
+            spans = child.plan.spans_of(created)
+            if not spans or not child.plan.walks(created):
+                continue
+            found = children_in(parent_row, child)
+            if found is None:
+                listing = listing_of(parent_row, parent, child)
+                lane.add(
+                    ChildrenJob(
+                        listing=listing,
+                        spans=[None] if listing.created_filter is None else spans,
+                        child=child,
+                        parent_id=parent_row["id"],
+                        parents=parents,
+                        own_spans=spans,
+                    )
+                )
+                parents.unread += 1
+            else:
+                rows += child.rows(found, parent_row["id"], spans)
+        return rows
+
+    def _written(self, parents: Parents) -> None:
+        parents.unread -= 1
+        if parents.unread == 0:
+            self._top.sweep.written(parents.page)
+
+    def _read_without_expanding(self, error: Exception) -> None:
+        """Begin again: what is closed to this account or key must not close the whole list.
+
+        Raises:
+            Exception: That error, if it is about something else.
+        """
+        refused = isinstance(error, (ExpandRefusedError, ForbiddenError))
+        if self.answered or not refused or not self._top.listing.expand:
+            raise error
+        self.root.logger.warning("%s is read without expanded fields: %s", self.root.name, error)
+        self._top = replace(self._top, listing=replace(self._top.listing, expand=()))
+        self._top_lane.begun[:] = [self._top]
+
+    # Children
+
+    def _receive_children(
+        self, job: ChildrenJob, request: Request, answer: Object
+    ) -> Iterator[Batch | Failure]:
+        child = job.child
+        if child not in self.members:
+            return
+        job.answered = True
+        try:
+            page = job.sweep.receive(request.walk, answer)
+            rows = child.rows(page.rows, job.parent_id, job.own_spans)
+        except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
+            yield self._lose(child, error)
+            return
+        yield Batch(child, rows)
+        job.sweep.written(page)
+        if job.sweep.is_read:
+            self._done(job)
+
+    def _no_children(self, job: ChildrenJob, error: Exception) -> Iterator[Failure]:
+        child = job.child
+        if child not in self.members:
+            return
+        if job.answered or not tells_of_none(error, child):
+            yield self._lose(child, error)
+            return
+        level = logging.INFO if isinstance(error, NotFoundError) else logging.WARNING
+        child.logger.log(level, "No %s of %s: %s", child.name, job.parent_id, error)
+        self._done(job)
+
+    def _done(self, job: ChildrenJob) -> None:
+        self._children[job.child].end(job)
+        self._written(job.parents)
+
+    def _lose(self, child: StripeStream, error: Exception) -> Failure:
+        """Go on without a child, whose bookmark stays where it is."""
+        self.members.remove(child)
+        for job in self._children[child].clear():
+            if isinstance(job, ChildrenJob):
+                self._written(job.parents)
+        return Failure(child, error)
+
+
+def _expand(children: Iterable[StripeStream]) -> list[str]:
+    """Fields that the top-level list is to expand for its children."""
+    fields = []
+    for child in children:
+        parent = child.resource.parent
+        if parent is None or parent.embedded is None:
+            continue
+        if parent.embedded_by_expand:
+            fields.append(parent.embedded)
+        fields += [f"{parent.embedded}.data.{name}" for name in child.resource.expand]
+    return fields

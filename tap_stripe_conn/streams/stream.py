@@ -16,10 +16,10 @@ from singer_sdk.singerlib import RecordMessage, Schema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_stripe_conn.api.lists import Listing, Range
+from tap_stripe_conn.api.lists import Listing
 from tap_stripe_conn.catalogue import schemas
-from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.family import Failure, Family
+from tap_stripe_conn.streams.plans import Plan, plan
 from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
 
 if TYPE_CHECKING:
@@ -29,20 +29,13 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
 
     from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.catalogue.resources import Resource
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.tap import TapStripeConn
 
 SCHEMAS: Final = SchemaDirectory(schemas)
-
-OVERLAP: Final = 120
-"""Seconds read again before a bookmark of API v1, whose lists are immediately consistent: for rows
-of the same second, and for clocks that differ."""
-
-V2_OVERLAP: Final = 600
-"""Seconds for API v2, whose lists are eventually consistent
-(https://docs.stripe.com/api-v2-overview)."""
 
 
 class StripeStream(Stream):
@@ -69,41 +62,43 @@ class StripeStream(Stream):
         self._stripe_tap = tap
         self.primary_keys = resource.primary_key
         self.replication_key = UPDATED_AT if resource.incremental else None
-        self._bookmark: Bookmark | None = None
-        self._spans: list[Range] = []
+        self.plan = Plan(walked=[], spans=[])
+        """What this run reads, once it has begun."""
 
     # A run
 
     def begin(self, source: Source) -> None:
         """Find out what is still to read."""
-        self._spans = [source.span]
-        self._bookmark = None
-        if self.replication_method == REPLICATION_INCREMENTAL:
-            overlap = V2_OVERLAP if self.resource.api_mode == "v2" else OVERLAP
-            before = Bookmark.of(self.name, self.stream_state) or Bookmark()
-            self._bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
-            self._spans = self._bookmark.pending
+        self.plan = plan(
+            self.resource,
+            self.root.resource,
+            source,
+            self.tap_state.get("bookmarks", {}).get(self.name, {}),
+            incremental=self.replication_method == REPLICATION_INCREMENTAL,
+        )
 
-    @property
-    def spans(self) -> Sequence[Range]:
-        """The spans of creation time that this run reads, newest first."""
-        return self._spans
-
-    def rows(self, objects: Iterable[Object], parent_id: str | None = None) -> list[Row]:
+    def rows(
+        self,
+        objects: Iterable[Object],
+        parent_id: str | None = None,
+        spans: Sequence[Range] | None = None,
+    ) -> list[Row]:
         """The rows of those objects that this run is to read.
 
         Args:
             objects: As Stripe sent them.
             parent_id: For a child: whose children they are.
+            spans: The creation times to take, where they are not the plan's.
 
         Raises:
             UnexpectedObjectError: An object is of another kind.
         """
         parent = self.resource.parent
+        spans = self.plan.spans if spans is None else spans
         rows = []
         for source in objects:
             self.recognize(source)
-            if not self._is_wanted(source):
+            if not self._is_within(spans, source):
                 continue
             row = self.shaper(source)
             if parent is not None and parent.column in self.shaper.columns:
@@ -122,11 +117,17 @@ class StripeStream(Stream):
             raise UnexpectedObjectError(self._unexpected(source))
 
     def unread(self, spans: Sequence[Range]) -> None:
-        """Move the bookmark: all rows but those within `spans` have been written."""
-        if self._bookmark is not None:
-            # In one step: a signal between two would leave a state that says something else.
-            self.tap_state["bookmarks"][self.name] = self._bookmark.with_unread(spans).state()
-            self.state_manager.is_flushed = False
+        """Move the bookmark: of the top-level list, all but `spans` has been written."""
+        state = self.plan.state(spans)
+        if state is None:
+            return
+        bookmarks = self.tap_state.setdefault("bookmarks", {})
+        # In one step: a signal between two would leave a state that says something else.
+        if state:
+            bookmarks[self.name] = state
+        else:
+            bookmarks.pop(self.name, None)
+        self.state_manager.is_flushed = False
 
     def finish(self) -> None:
         """Move the bookmark: all rows have been written."""
@@ -176,6 +177,7 @@ class StripeStream(Stream):
             path=path or resource.path,
             endpoint=resource.path,
             cursor=resource.cursor,
+            singleton=resource.singleton,
             page_size=resource.page_size,
             params={**resource.params, **(params or {})},
             expand=(*resource.expand, *expand),
@@ -190,9 +192,9 @@ class StripeStream(Stream):
             return _timestamp(created)
         return created if type(created) is int else None
 
-    def _is_wanted(self, source: Object) -> bool:
+    def _is_within(self, spans: Sequence[Range], source: Object) -> bool:
         created = None if self.resource.singleton else self.created(source)
-        return created is None or any(span.since <= created < span.until for span in self._spans)
+        return created is None or any(span.since <= created < span.until for span in spans)
 
     def _unexpected(self, source: Object) -> str:
         return (

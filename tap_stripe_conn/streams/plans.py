@@ -1,0 +1,171 @@
+"""What a run reads of a stream, and what its state says of how far that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from tap_stripe_conn.api.lists import Range, newest_first
+from tap_stripe_conn.streams.bookmarks import Bookmark, common
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tap_stripe_conn.catalogue.resources import Resource
+    from tap_stripe_conn.streams.source import Source
+
+OVERLAP = {"v1": 120, "v2": 600}
+"""Seconds read again before a bookmark. Lists of API v1 are immediately consistent: these are for
+rows of the same second, and for clocks that differ. Those of v2 are eventually consistent
+(https://docs.stripe.com/api-v2-overview)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run reads of a stream: here, of one that has no state.
+
+    A child's rows come with the top-level rows that they hang off. So every stream follows a
+    top-level list, and its creation times say how far the stream is.
+    """
+
+    walked: Sequence[Range]
+    """Creation times of the top-level rows to take, or to take the children of; newest first."""
+
+    spans: Sequence[Range]
+    """Creation times of the stream's own rows to take."""
+
+    def walks(self, created: int | None) -> bool:
+        """Whether a top-level row is one of those, as far as it says when it was made."""
+        return created is None or any(span.since <= created < span.until for span in self.walked)
+
+    def spans_of(self, created: int | None) -> Sequence[Range]:  # noqa: ARG002 - all the same to most
+        """As `spans`, for the children of a top-level row that was made then."""
+        return self.spans
+
+    def state(self, unread: Sequence[Range]) -> dict[str, Any] | None:  # noqa: ARG002 - none in any case
+        """The stream's state when all but `unread` of the top-level list is written.
+
+        Returns:
+            None where state tells nothing of the stream.
+        """
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncrementalPlan(Plan):
+    """A top-level list: what is new, and what no run before has read."""
+
+    bookmark: Bookmark
+
+    @override
+    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
+        return self.bookmark.with_unread(unread).state()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullTablePlan(Plan):
+    """Everything in each run; state tells what is left of one that was interrupted."""
+
+    bookmark: Bookmark
+
+    @override
+    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
+        return self.bookmark.with_unread(unread).unfinished()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncrementalChildPlan(Plan):
+    """Children in time by their own creation: those that are new, of old parents as well."""
+
+    bookmark: Bookmark
+    """When all parents have been walked."""
+
+    claimed: Bookmark
+    """Meanwhile, but for its `pending_parents`."""
+
+    unread_parents: Sequence[Range]
+    """Creation times of parents whose children no run has read, up to `claimed.until`."""
+
+    new: Sequence[Range] = field(default=())
+    """As `spans`, for the other parents."""
+
+    @override
+    def spans_of(self, created: int | None) -> Sequence[Range]:
+        is_unread = created is None or any(
+            span.since <= created < span.until for span in self.unread_parents
+        )
+        return self.spans if is_unread else self.new
+
+    @override
+    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
+        if not unread:
+            return self.bookmark.with_unread([]).state()
+        left = common(self.unread_parents, unread)
+        claimed = self.claimed if left else self.claimed.with_unread([])
+        return replace(claimed, pending_parents=left).state()
+
+
+def plan(
+    resource: Resource,
+    top_level: Resource,
+    source: Source,
+    state: Mapping[str, Any],
+    *,
+    incremental: bool,
+) -> Plan:
+    """What a run reads of a stream.
+
+    Args:
+        resource: What of Stripe's the stream is.
+        top_level: Whose list leads to it: its parent, or itself.
+        source: What the run reads from.
+        state: The stream's, of the run before.
+        incremental: Whether to read only what is new.
+
+    Raises:
+        ConfigError: The state is not one of this tap's.
+    """
+    own = newest_first([source.span])
+    is_child = resource is not top_level
+    # Children that are in time by their own creation may hang off any parent.
+    any_parent = is_child and resource.created_field is not None
+    walked = Range(0, source.span.until) if any_parent else source.span
+    if top_level.created_filter is None:
+        return Plan(walked=[walked], spans=own)
+    before = Bookmark.of(resource.name, state)
+    overlap = OVERLAP[top_level.api_mode]
+    if incremental and is_child:
+        return _of_children(before or Bookmark(), [walked], source, overlap)
+    if incremental:
+        bookmark = (before or Bookmark()).extended(source.span, overlap=overlap, now=source.settled)
+        return IncrementalPlan(walked=bookmark.pending, spans=bookmark.pending, bookmark=bookmark)
+    # Of a run that was incremental, state tells nothing about a whole read.
+    if before is None or "replication_key" in state:
+        before = Bookmark()
+    bookmark = before.extended(walked, overlap=overlap, now=source.settled)
+    spans = own if is_child else bookmark.pending
+    return FullTablePlan(walked=bookmark.pending, spans=spans, bookmark=bookmark)
+
+
+def _of_children(
+    before: Bookmark, parents: list[Range], source: Source, overlap: int
+) -> IncrementalChildPlan:
+    bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
+    if before.pending_parents is None:
+        claimed, unread, new = bookmark, parents, bookmark.pending
+    else:
+        # An interrupted run is completed as of its own end, and what came later is read of all.
+        claimed = replace(before, until=min(before.until, source.settled))
+        unread = before.pending_parents
+        read = claimed.with_unread([])
+        new = read.extended(source.span, overlap=overlap, now=source.settled).pending
+    return IncrementalChildPlan(
+        walked=parents if bookmark.pending else [],
+        spans=bookmark.pending,
+        bookmark=bookmark,
+        claimed=claimed,
+        unread_parents=unread,
+        new=new,
+    )
