@@ -1,49 +1,65 @@
-"""A run: the selected streams, read one family at a time, through one writer."""
+"""A run: all selected streams at once, through one writer."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections import Counter
-from contextlib import ExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from collections import Counter, deque
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from singer_sdk.exceptions import MappingError
 
-from tap_stripe_conn.api.errors import (
-    AuthenticationError,
-    ConnectionFailedError,
-    CredentialsError,
-)
+from tap_stripe_conn.api.client import decoded
+from tap_stripe_conn.api.crew import Crew
 from tap_stripe_conn.messages import OutputError
-from tap_stripe_conn.streams.family import Failure, Family, families
+from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk.metrics import Counter as MetricsCounter
 
+    from tap_stripe_conn.api.crew import Answer
+    from tap_stripe_conn.api.limits import Limiter
     from tap_stripe_conn.interrupts import Interrupts
     from tap_stripe_conn.streams.family import Batch
+    from tap_stripe_conn.streams.lanes import Lane, Request
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 
 STATE_INTERVAL: Final = 5.0
 """Seconds between STATE messages while rows flow."""
 
+MOST_UNDER_WAY: Final = 64
+"""Requests under way or answered and not written yet: what a slow loader can make pile up."""
+
+MOST_ANSWERED: Final = 8
+"""Answers that wait to be written, beyond which no more is asked: then it is not Stripe that all
+wait for."""
+
+LONGEST_WAIT: Final = 1.0
+"""Seconds after which to look around, even if nothing happens."""
+
 logger = logging.getLogger(__name__)
 
 
 class Sync:
-    """One run over the selected streams."""
+    """One run over the selected streams.
+
+    Threads fetch; this one does all the rest. While it writes, nothing new is asked: so a slow
+    loader slows the fetching.
+    """
 
     def __init__(
         self,
         streams: Iterable[StripeStream],
         source: Source,
         *,
+        limiter: Limiter,
         write_state: Callable[[], None],
         interrupts: Interrupts,
     ) -> None:
@@ -52,17 +68,23 @@ class Sync:
         Args:
             streams: The selected ones.
             source: What to read them from.
+            limiter: Says when a request may leave.
             write_state: Writes a STATE message, if the state has changed.
-            interrupts: Keeps a signal from cutting a message in two.
+            interrupts: Keeps a signal from cutting a message, or a thought, in two.
         """
         self._streams = list(streams)
         self._source = source
+        self._limiter = limiter
         self._interrupts = interrupts
         self._write = write_state
         self._outcomes: dict[str, Outcome] = {}
         self._rows: Counter[str] = Counter()
         self._schema_written: set[str] = set()
         self._state_written = time.monotonic()
+        self._metrics: dict[str, _Metrics] = {}
+        self._open: list[Family] = []
+        self._turns: deque[_Turn] = deque()
+        self._in_a_step = False
 
     def run(self) -> list[Outcome]:
         """Read every stream, each as far as it can be read.
@@ -72,64 +94,142 @@ class Sync:
 
         Raises:
             AuthenticationError: The credentials were withdrawn meanwhile.
-            ConnectionFailedError: Stripe can't be reached any more.
+            UnreachableError: Stripe can't be reached any more.
             CredentialsError: No access token can be had any more.
             OutputError: The messages can't be written any more.
         """
-        try:
-            for members in families(self._streams):
-                self._run(Family(members[0].root, members, self._source))
-        finally:
-            self._write_state()
+        with self._ending(), Crew[_Asked](self._source.client) as crew:
+            with self._interrupts.held():
+                self._begin()
+            while self._open:
+                with self._interrupts.held():
+                    pause = self._ask(crew)
+                self._see_that_it_goes_on(crew)
+                answer = crew.next(pause)
+                if answer is not None:
+                    self._receive(answer, crew)
+                if time.monotonic() - self._state_written >= STATE_INTERVAL:
+                    self._write_state()
         return [self._outcomes[stream.name] for stream in self._streams]
 
-    def _run(self, family: Family) -> None:
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """However the run ends, its state is written, and its metrics."""
         try:
-            self._read(family)
-        except ConnectionFailedError as error:
-            if not self._source.client.reachable():
-                raise
-            self._end_all(family, error)
-        except (AuthenticationError, CredentialsError, MappingError, OutputError):
+            yield
+        except BaseException as error:
+            # What is under way is for nobody.
+            self._source.client.close()
+            for metrics in self._metrics.values():
+                metrics.end(error)
+            raise
+        finally:
+            self._write_state()
+
+    def _begin(self) -> None:
+        for members in families(self._streams):
+            family = Family(members[0].root, members, self._source)
+            self._metrics |= {member.name: _Metrics(member) for member in members}
+            self._open.append(family)
+            self._turns.extend(_Turn(family, lane) for lane in family.lanes)
+        for family in list(self._open):
+            self._close_if_read(family)
+
+    # What to ask
+
+    def _ask(self, crew: Crew[_Asked]) -> float:
+        """Let requests go that may, each lane's in its turn.
+
+        Returns:
+            Seconds until the next one may, unless an answer comes before.
+        """
+        while crew.under_way < MOST_UNDER_WAY and crew.answered < MOST_ANSWERED:
+            now = time.monotonic()
+            waiting = sum(turn.request is not None for turn in self._turns)
+            for turn in self._turns:
+                if turn.due <= now and self._goes(turn, crew, now, waiting):
+                    break
+            else:
+                return self._pause(now)
+            self._turns.remove(turn)
+            self._turns.append(turn)
+        return LONGEST_WAIT
+
+    def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float, waiting: int) -> bool:
+        lane = turn.lane
+        request = turn.request or lane.ask()
+        if request is None and crew.answered == 0:
+            # There could be more requests under way: what is being read is divided.
+            lane.split(self._limiter.idle(lane.endpoint) - waiting)
+            request = lane.ask()
+        turn.request = request
+        if request is None:
+            return False
+        delay = self._limiter.admit(lane.endpoint)
+        if delay > 0:
+            turn.due = now + delay
+            return False
+        turn.request = None
+        crew.fetch(_Asked(turn.family, request), request.query)
+        return True
+
+    def _pause(self, now: float) -> float:
+        due = (turn.due for turn in self._turns if turn.request is not None)
+        return min(LONGEST_WAIT, max(0.0, min(due, default=math.inf) - now))
+
+    def _see_that_it_goes_on(self, crew: Crew[_Asked]) -> None:
+        """Rather break loudly than wait for nothing."""
+        if not crew.under_way and all(turn.request is None for turn in self._turns):
+            names = ", ".join(family.root.name for family in self._open)
+            msg = f"Nothing is left to ask, but these are not read to their end: {names}"
+            raise RuntimeError(msg)
+
+    # What came of it
+
+    def _receive(self, answer: Answer[_Asked], crew: Crew[_Asked]) -> None:
+        (family, request), text = answer
+        for turn in self._turns:
+            turn.due = 0.0
+        if family not in self._open:
+            return
+        results = (
+            family.failed(request, text)
+            if isinstance(text, Exception)
+            else family.receive(request, decoded(text))
+        )
+        try:
+            while self._take_next(results):
+                with self._interrupts.held():
+                    self._ask(crew)
+        except (*ENDS_THE_RUN, MappingError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 - one stream must not cost the others
-            self._end_all(family, error)
+            with self._interrupts.held():
+                self._close_on(error, family)
         else:
-            for member in family.members:
-                with self._interrupts.held():
-                    self._write_schema(member)
-                self._end(Outcome(member.name, Status.COMPLETE))
-        self._write_state()
+            with self._interrupts.held():
+                self._close_if_read(family)
 
-    def _read(self, family: Family) -> None:
-        with ExitStack() as metrics:
-            counters = {
-                member.name: metrics.enter_context(member.get_record_counter())
-                for member in family.members
-            }
-            for member in family.members:
-                metrics.enter_context(member.get_sync_timer())
-            for result in family.read():
-                self._take(result, counters)
-
-    def _end_all(self, family: Family, error: Exception) -> None:
-        """End what is left of a family on an error of its top-level list."""
-        for member in family.members:
-            self._end(trouble(error, member, family.root, begun=family.answered))
-
-    def _take(self, result: Batch | Failure, counters: dict[str, MetricsCounter]) -> None:
-        if isinstance(result, Failure):
-            begun = result.stream.name in self._schema_written
-            self._end(trouble(result.error, result.stream, result.stream, begun=begun))
-            return
+    def _take_next(self, results: Iterator[Batch | Failure]) -> bool:
         with self._interrupts.held():
-            self._write_schema(result.stream)
-            for row in result.rows:
-                result.stream.write_row(row)
-        counters[result.stream.name].increment(len(result.rows))
-        self._rows[result.stream.name] += len(result.rows)
-        if time.monotonic() - self._state_written >= STATE_INTERVAL:
-            self._write_state()
+            self._in_a_step = True
+            result = next(results, None)
+            if isinstance(result, Failure):
+                begun = result.stream.name in self._schema_written
+                outcome = trouble(result.error, result.stream, result.stream, begun=begun)
+                self._end(outcome, result.error)
+            elif result is not None:
+                self._write_batch(result)
+            self._in_a_step = False
+        return result is not None
+
+    def _write_batch(self, batch: Batch) -> None:
+        stream, rows = batch
+        self._write_schema(stream)
+        for row in rows:
+            stream.write_row(row)
+        self._metrics[stream.name].counter.increment(len(rows))
+        self._rows[stream.name] += len(rows)
 
     def _write_schema(self, stream: StripeStream) -> None:
         if stream.name not in self._schema_written:
@@ -138,10 +238,39 @@ class Sync:
 
     def _write_state(self) -> None:
         with self._interrupts.held():
+            # A second signal may have cut a step short, of which state must claim nothing.
+            if not self._in_a_step:
+                for family in self._open:
+                    family.save()
             self._write()
         self._state_written = time.monotonic()
 
-    def _end(self, ended: Outcome) -> None:
+    # How it ends
+
+    def _close_if_read(self, family: Family) -> None:
+        if not family.is_read:
+            return
+        family.finish()
+        for member in family.members:
+            self._write_schema(member)
+            self._end(Outcome(member.name, Status.COMPLETE))
+        self._close(family)
+
+    def _close_on(self, error: Exception, family: Family) -> None:
+        """End what is left of a family on an error of its top-level list."""
+        self._in_a_step = False
+        family.save()
+        for member in family.members:
+            outcome = trouble(error, member, family.root, begun=family.answered)
+            self._end(outcome, error)
+        self._close(family)
+
+    def _close(self, family: Family) -> None:
+        self._open.remove(family)
+        self._turns = deque(turn for turn in self._turns if turn.family is not family)
+
+    def _end(self, ended: Outcome, error: Exception | None = None) -> None:
+        self._metrics.pop(ended.stream).end(error)
         outcome = replace(ended, rows=self._rows[ended.stream])
         self._outcomes[outcome.stream] = outcome
         name, rows, reason = outcome.stream, outcome.rows, outcome.reason
@@ -154,3 +283,35 @@ class Sync:
             logger.warning("Stream %s: %d rows, then %s (%s)", name, rows, reason, done)
         else:
             logger.warning("Stream %s is skipped: %s (%s streams)", name, reason, done)
+
+
+class _Metrics:
+    """The SDK's, of one stream."""
+
+    def __init__(self, stream: StripeStream) -> None:
+        """Begin to count and to time."""
+        self._open = ExitStack()
+        self.counter: MetricsCounter = self._open.enter_context(stream.get_record_counter())
+        self._open.enter_context(stream.get_sync_timer())
+
+    def end(self, error: BaseException | None) -> None:
+        """Log them; a timer says whether there was an error."""
+        self._open.__exit__(type(error) if error else None, error, None)
+
+
+@dataclass(eq=False)
+class _Turn:
+    """A lane in the round."""
+
+    family: Family
+    lane: Lane
+    request: Request | None = None
+    """What it asks next."""
+
+    due: float = 0.0
+    """By the monotonic clock, before which it needn't be looked at."""
+
+
+class _Asked(NamedTuple):
+    family: Family
+    request: Request

@@ -118,19 +118,24 @@ class TapStripeConn(Tap):
         return authenticator_for(self.settings, user_agent=self.user_agent)
 
     @cached_property
-    def client(self) -> StripeClient:
-        """The one session with Stripe."""
+    def limiter(self) -> Limiter:
+        """What paces the requests to Stripe."""
         settings = self.settings
         usual = TEST_RATE if settings.test_mode else LIVE_RATE
         rate = settings.requests_per_second or usual
+        return Limiter(
+            rate=rate,
+            endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
+            first_rate=max(usual, CAUTION * rate),
+        )
+
+    @cached_property
+    def client(self) -> StripeClient:
+        """The one session with Stripe."""
         return StripeClient(
-            base=settings.api_base,
+            base=self.settings.api_base,
             auth=self.authenticator,
-            limiter=Limiter(
-                rate=rate,
-                endpoint_rate=settings.endpoint_requests_per_second or ENDPOINT_RATE,
-                first_rate=max(usual, CAUTION * rate),
-            ),
+            limiter=self.limiter,
             api_version=self.catalogue.api_version,
             user_agent=self.user_agent,
         )
@@ -269,6 +274,7 @@ class TapStripeConn(Tap):
         outcomes = Sync(
             streams,
             self.source,
+            limiter=self.limiter,
             write_state=lambda: self.state_writer.write_state(self.state),
             interrupts=self.interrupts,
         ).run()

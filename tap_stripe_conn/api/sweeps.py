@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tap_stripe_conn.api.errors import BrokenListError
 from tap_stripe_conn.api.lists import V1_PAGE_SIZE, Range, newest_first
 
 if TYPE_CHECKING:
@@ -106,7 +107,12 @@ class Sweep:
         if part is None:
             return Page([], None)
         before = walk.unread
-        rows = walk.receive(answer)
+        try:
+            rows = walk.receive(answer)
+        except BrokenListError:
+            # How far the walk is says nothing any more about what was read.
+            self._unwritten += [before] if before is not None else []
+            raise
         page = Page(rows, _read(before, walk))
         if page.span is not None:
             self._unwritten.append(page.span)

@@ -256,6 +256,7 @@ class Family:
         if child not in self.members:
             return
         job.answered = True
+        self._children[child].is_open = True
         try:
             page = job.sweep.receive(request.walk, answer)
             rows = child.rows(page.rows, job.parent_id, job.own_spans)

@@ -76,6 +76,8 @@ class Lane:
 
     begun: list[Job] = field(default_factory=list)
     waiting: deque[Job] = field(default_factory=deque)
+    is_open: bool = False
+    """Whether a page has come. Before, jobs go one by one: what is closed is refused once."""
 
     def add(self, job: Job) -> None:
         """Put a job last."""
@@ -103,7 +105,7 @@ class Lane:
         for job in self.begun:
             if (ask := job.sweep.ask()) is not None:
                 return Request(job, *ask)
-        if not self.waiting:
+        if not self.waiting or (self.begun and not self.is_open):
             return None
         job = self.waiting.popleft()
         self.begun.append(job)
