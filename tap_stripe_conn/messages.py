@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from singer_sdk.singerlib.encoding.simple import Message
+
+
+PIECE: Final = 1 << 18
+"""Bytes that are written at once."""
 
 
 class OutputError(Exception):
@@ -54,7 +58,25 @@ class WholeMessageWriter(MsgSpecWriter):
         Raises:
             OutputError: The reader has gone, or the disk is full.
         """
-        with output(), memoryview(self.format_message(message)) as line:
+        self._write_lines(self.format_message(message))
+
+    def write_messages(self, messages: Iterable[Message]) -> None:
+        """Write messages as `write_message` does, in larger pieces: many rows are a page.
+
+        Raises:
+            OutputError: The reader has gone, or the disk is full.
+        """
+        lines = bytearray()
+        for message in messages:
+            lines += self.format_message(message)
+            if len(lines) >= PIECE:
+                self._write_lines(lines)
+                lines.clear()
+        if lines:
+            self._write_lines(lines)
+
+    def _write_lines(self, lines: bytearray) -> None:
+        with output(), memoryview(lines) as line:
             written = 0
             while written < len(line):
                 written += sys.stdout.buffer.write(line[written:])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from singer_sdk.exceptions import MappingError
 
-from tap_stripe_conn.api.client import decoded
 from tap_stripe_conn.api.crew import Crew
 from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, families
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.metrics import Counter as MetricsCounter
 
-    from tap_stripe_conn.api.crew import Answer
+    from tap_stripe_conn.api.crew import Fetched
     from tap_stripe_conn.api.limits import Limiter
     from tap_stripe_conn.interrupts import Interrupts
     from tap_stripe_conn.streams.family import Batch
@@ -105,9 +104,9 @@ class Sync:
                 with self._interrupts.held():
                     pause = self._ask(crew)
                 self._see_that_it_goes_on(crew)
-                answer = crew.next(pause)
-                if answer is not None:
-                    self._receive(answer, crew)
+                fetched = crew.next(pause)
+                if fetched is not None:
+                    self._receive(fetched, crew)
                 if time.monotonic() - self._state_written >= STATE_INTERVAL:
                     self._write_state()
         return [self._outcomes[stream.name] for stream in self._streams]
@@ -186,16 +185,16 @@ class Sync:
 
     # What came of it
 
-    def _receive(self, answer: Answer[_Asked], crew: Crew[_Asked]) -> None:
-        (family, request), text = answer
+    def _receive(self, fetched: Fetched[_Asked], crew: Crew[_Asked]) -> None:
+        (family, request), answer = fetched
         for turn in self._turns:
             turn.due = 0.0
         if family not in self._open:
             return
         results = (
-            family.failed(request, text)
-            if isinstance(text, Exception)
-            else family.receive(request, decoded(text))
+            family.failed(request, answer)
+            if isinstance(answer, Exception)
+            else family.receive(request, answer)
         )
         try:
             while self._take_next(results):
@@ -226,8 +225,7 @@ class Sync:
     def _write_batch(self, batch: Batch) -> None:
         stream, rows = batch
         self._write_schema(stream)
-        for row in rows:
-            stream.write_row(row)
+        stream.write_rows(rows)
         self._metrics[stream.name].counter.increment(len(rows))
         self._rows[stream.name] += len(rows)
 

@@ -55,11 +55,12 @@ from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_stripe_conn.api.client import Authenticator
     from tap_stripe_conn.catalogue.resources import Catalogue
@@ -303,6 +304,19 @@ class TapStripeConn(Tap):
             for name, entry in (self.input_catalog or Catalog()).items()
             if name not in self.streams and entry.metadata.root.selected
         ]
+
+    def write_messages(self, messages: Iterable[Message]) -> None:
+        """Write messages, in their order.
+
+        Raises:
+            OutputError: They can't be written any more.
+        """
+        writer = self.message_writer
+        if isinstance(writer, WholeMessageWriter):
+            writer.write_messages(messages)
+            return
+        for message in messages:
+            writer.write_message(message)
 
     # The SDK's hooks
 

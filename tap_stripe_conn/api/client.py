@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import backoff
 import msgspec
@@ -34,7 +34,7 @@ from tap_stripe_conn.api.network import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from tap_stripe_conn.api.limits import Limiter
 
@@ -66,6 +66,8 @@ _FIRST_YEAR, _LAST_YEAR = 2010, 2100
 """Stripe's clock is believed between them: nothing is older, and a proxy's may be anything."""
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class Authenticator(AuthBase):
@@ -151,29 +153,29 @@ class StripeClient:
         max_tries: int = MAX_TRIES,
         timeout: float | None = None,
     ) -> Object:
-        """The JSON object at `path`; all else as `fetch`."""
-        return decoded(
-            self.fetch(path, params, endpoint=endpoint, max_tries=max_tries, timeout=timeout)
-        )
+        """The JSON object at `path`; all else as `fetch`.
 
-    def fetch(  # noqa: PLR0913 - one argument for each thing that a caller may know better
+        Raises:
+            UnreadableAnswerError: Also when it is not one, however often it was asked.
+        """
+        request = _Request(path, params, endpoint or path, timeout or READ_TIMEOUT)
+        row: Object = _retrying(self._get_once, max_tries)(request)
+        return row
+
+    def fetch(
         self,
         path: str,
         params: Params | None = None,
         *,
         endpoint: str | None = None,
-        max_tries: int = MAX_TRIES,
-        timeout: float | None = None,
         admitted: bool = False,
-    ) -> bytes:
-        """The text of the JSON object at `path`, whole, for whoever decodes it later.
+    ) -> Answer:
+        """The answer at `path`, for whoever decodes it later.
 
         Args:
             path: From the host on, `/v1/charges`; a v2 page's path has its own query.
             params: Query parameters.
             endpoint: What Stripe counts requests by: the path with its braces, where it has some.
-            max_tries: Requests to make at most; those that may succeed later are made again.
-            timeout: Seconds without a byte, after which there is no answer; None for 80.
             admitted: Whether the limiter has let the first request go already.
 
         Raises:
@@ -181,18 +183,9 @@ class StripeClient:
             ConnectionFailedError: No answer, however often it was asked.
             CredentialsError: There are none to ask with.
         """
-        retrying = backoff.on_exception(
-            _waits,
-            (StripeError, ConnectionFailedError, CredentialsError),
-            max_tries=max_tries,
-            giveup=lambda error: not error.retriable,
-            on_backoff=_log_retry,
-            jitter=None,
-            logger=None,
-        )
-        request = _Request(path, params, endpoint or path, timeout or READ_TIMEOUT, admitted)
-        text: bytes = retrying(self._fetch_once)(request)
-        return text
+        request = _Request(path, params, endpoint or path, READ_TIMEOUT, admitted=admitted)
+        answer: Answer = _retrying(self._fetch_once, MAX_TRIES)(request)
+        return answer
 
     def reachable(self, *, timeout: float | None = None) -> bool:
         """Whether Stripe answers anything at all, be it with an error.
@@ -220,7 +213,10 @@ class StripeClient:
             return True
         return True
 
-    def _fetch_once(self, request: _Request) -> bytes:
+    def _get_once(self, request: _Request) -> Object:
+        return self._fetch_once(request).decoded()
+
+    def _fetch_once(self, request: _Request) -> Answer:
         self._take_turn(request)
         response = self._send(request)
         if _is_refusal(response) and self._auth.renew(response.request):
@@ -230,14 +226,13 @@ class StripeClient:
             raise error_from(response.status_code, response.headers, response.content)
         if response.status_code != requests.codes.ok:
             msg = f"Stripe answered {response.status_code} where a 200 was expected"
-            raise _unreadable(response, msg, should_retry=False)
-        text = response.content
-        try:
-            _check(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            msg = f"Stripe's answer is cut short or not a JSON object: {error}"
-            raise _unreadable(response, msg) from None
-        return text
+            raise UnreadableAnswerError(
+                msg,
+                http_status=response.status_code,
+                request_id=response.headers.get("Request-Id"),
+                should_retry=False,
+            )
+        return Answer(response.content, response.headers.get("Request-Id"))
 
     def _take_turn(self, request: _Request) -> None:
         """Wait until the request may leave, with credentials at hand."""
@@ -292,27 +287,27 @@ class StripeClient:
                     self._ahead = date.timestamp() - time.time()
 
 
-def decoded(text: bytes) -> Object:
-    """The JSON object that `StripeClient.fetch` gave the text of."""
-    return _OBJECT.decode(text)
+@dataclass(frozen=True)
+class Answer:
+    """A 200 of Stripe's, as it came: to decode it is for the thread that has use for it."""
+
+    text: bytes
+    request_id: str | None
+
+    def decoded(self) -> Object:
+        """The JSON object that it is.
+
+        Raises:
+            UnreadableAnswerError: It is cut short, or something else.
+        """
+        try:
+            return _OBJECT.decode(self.text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            msg = f"Stripe's answer is cut short or not a JSON object: {error}"
+            raise UnreadableAnswerError(msg, http_status=200, request_id=self.request_id) from None
 
 
 _OBJECT: Final = msgspec.json.Decoder(Object)
-_ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
-
-
-def _check(text: bytes) -> None:
-    """See that the text is a JSON object to its end, at a quarter of the cost of decoding it.
-
-    Raises:
-        msgspec.DecodeError: It is not.
-        UnicodeDecodeError: It is not even text.
-    """
-    _ANYTHING.decode(text)
-    text.decode()
-    if not text.lstrip().startswith(b"{"):
-        msg = "there is no object"
-        raise msgspec.DecodeError(msg)
 
 
 @dataclass
@@ -321,7 +316,7 @@ class _Request:
     params: Params | None
     endpoint: str
     timeout: float
-    admitted: bool
+    admitted: bool = False
     """Whether it has had its turn already."""
 
 
@@ -333,15 +328,18 @@ def _is_refusal(response: requests.Response) -> bool:
     return error.from_stripe and not isinstance(error, IpNotAllowedError)
 
 
-def _unreadable(
-    response: requests.Response, message: str, *, should_retry: bool = True
-) -> UnreadableAnswerError:
-    return UnreadableAnswerError(
-        message,
-        http_status=response.status_code,
-        request_id=response.headers.get("Request-Id"),
-        should_retry=should_retry,
-    )
+def _retrying(ask: Callable[[_Request], _T], max_tries: int) -> Callable[[_Request], _T]:
+    """The same, asked again after errors that may be over then."""
+    retrying: Callable[[_Request], _T] = backoff.on_exception(
+        _waits,
+        (StripeError, ConnectionFailedError, CredentialsError),
+        max_tries=max_tries,
+        giveup=lambda error: not error.retriable,
+        on_backoff=_log_retry,
+        jitter=None,
+        logger=None,
+    )(ask)
+    return retrying
 
 
 def _waits() -> Generator[float, Exception, None]:

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tap_stripe_conn.api.client import StripeClient
+    from tap_stripe_conn.api.client import Answer, StripeClient
     from tap_stripe_conn.api.lists import Query
 
 _T = TypeVar("_T")
 
 
-class Answer(NamedTuple, Generic[_T]):
+class Fetched(NamedTuple, Generic[_T]):
     """What came of a request."""
 
     purpose: _T
     """What was handed over with the request."""
 
-    text: bytes | Exception
-    """Of a JSON object, whole; or why there is none."""
+    answer: Answer | Exception
+    """Stripe's; or why there is none."""
 
 
 class Crew(Generic[_T]):
@@ -41,7 +41,7 @@ class Crew(Generic[_T]):
         """Start without threads."""
         self._client = client
         self._todo: SimpleQueue[tuple[_T, Query] | None] = SimpleQueue()
-        self._done: SimpleQueue[Answer[_T]] = SimpleQueue()
+        self._done: SimpleQueue[Fetched[_T]] = SimpleQueue()
         self._threads = 0
         self.under_way = 0
         """Requests whose answers were not taken yet."""
@@ -71,14 +71,14 @@ class Crew(Generic[_T]):
             self._threads += 1
             Thread(target=self._work, name=f"fetch-{self._threads}", daemon=True).start()
 
-    def next(self, timeout: float) -> Answer[_T] | None:
+    def next(self, timeout: float) -> Fetched[_T] | None:
         """The next answer; None if `timeout` seconds have passed before."""
         try:
-            answer = self._done.get(timeout=max(0.0, timeout))
+            fetched = self._done.get(timeout=max(0.0, timeout))
         except Empty:
             return None
         self.under_way -= 1
-        return answer
+        return fetched
 
     @property
     def answered(self) -> int:
@@ -89,13 +89,13 @@ class Crew(Generic[_T]):
         while (job := self._todo.get()) is not None:
             purpose, query = job
             try:
-                text: bytes | Exception = fetch(self._client, query, admitted=True)
+                answer: Answer | Exception = fetch(self._client, query, admitted=True)
             except Exception as error:  # noqa: BLE001 - for whoever takes the answer
-                text = error
-            self._done.put(Answer(purpose, text))
+                answer = error
+            self._done.put(Fetched(purpose, answer))
 
 
-def fetch(client: StripeClient, query: Query, *, admitted: bool = False) -> bytes:
+def fetch(client: StripeClient, query: Query, *, admitted: bool = False) -> Answer:
     """As `StripeClient.fetch`.
 
     Raises:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tap_stripe_conn.api.client import decoded
+from tap_stripe_conn.api.client import MAX_TRIES
 from tap_stripe_conn.api.crew import fetch
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
@@ -16,6 +16,7 @@ from tap_stripe_conn.api.errors import (
     ForbiddenError,
     NotFoundError,
     UnreachableError,
+    UnreadableAnswerError,
 )
 from tap_stripe_conn.api.lists import newest_first
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
@@ -24,7 +25,7 @@ from tap_stripe_conn.streams.lanes import ChildrenJob, Job, Lane, Parents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.streams.lanes import Request
     from tap_stripe_conn.streams.rows import Row
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
+
+
+logger = logging.getLogger(__name__)
 
 
 def families(streams: Iterable[StripeStream]) -> list[list[StripeStream]]:
@@ -101,19 +105,24 @@ class Family:
             return True
         return self._top.sweep.is_read and not any(self._children.values())
 
-    def receive(self, request: Request, answer: Object) -> Iterator[Batch | Failure]:
+    def receive(self, request: Request, answer: Answer) -> Iterator[Batch | Failure]:
         """Take the answer to a request.
 
         Raises:
             StripeError: The top-level list can't be read further; what was yielded stands.
             UnexpectedObjectError: Likewise.
         """
+        try:
+            received = answer.decoded()
+        except UnreadableAnswerError as error:
+            yield from self.failed(request, error)
+            return
         job = request.job
         if isinstance(job, ChildrenJob):
-            yield from self._receive_children(job, request, answer)
+            yield from self._receive_children(job, request, received)
         elif job is self._top:
-            job.answered = True
-            page = job.sweep.receive(request.walk, answer)
+            job.answered, job.unreadable = True, 0
+            page = job.sweep.receive(request.walk, received)
             parents = Parents(page)
             yield from self._take(page.rows, parents)
             self._written(parents)
@@ -125,6 +134,15 @@ class Family:
             Exception: That error, if it is the top-level list's, or everybody's.
         """
         job = request.job
+        if (
+            isinstance(error, UnreadableAnswerError)
+            and error.retriable
+            and job.unreadable < MAX_TRIES
+        ):
+            logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
+            job.unreadable += 1
+            job.sweep.unanswered(request.walk)
+            return
         if isinstance(error, CursorGoneError):
             try:
                 job.sweep.cursor_gone(request.walk, error)
@@ -170,11 +188,11 @@ class Family:
 
     def _answer(self, request: Request) -> Iterator[Batch | Failure]:
         try:
-            text = fetch(self._source.client, request.query)
+            answer = fetch(self._source.client, request.query)
         except Exception as error:  # noqa: BLE001 - raised again if it is not to be borne
             yield from self.failed(request, error)
         else:
-            yield from self.receive(request, decoded(text))
+            yield from self.receive(request, answer)
 
     # Parents
 
@@ -255,7 +273,7 @@ class Family:
         child = job.child
         if child not in self.members:
             return
-        job.answered = True
+        job.answered, job.unreadable = True, 0
         self._children[child].is_open = True
         try:
             page = job.sweep.receive(request.walk, answer)

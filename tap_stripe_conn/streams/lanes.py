@@ -32,6 +32,9 @@ class Job:
     answered: bool = False
     """Whether a page of it has come."""
 
+    unreadable: int = 0
+    """Answers since that could not be read."""
+
     @cached_property
     def sweep(self) -> Sweep:
         """The reading of it, begun when this is first asked for."""

@@ -206,9 +206,11 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_row(self, row: Row) -> None:
-        """Write a RECORD message."""
-        self._write_record_message(row)
+    def write_rows(self, rows: Iterable[Row]) -> None:
+        """Write a RECORD message for each row."""
+        self._stripe_tap.write_messages(
+            message for row in rows for message in self._generate_record_messages(row)
+        )
 
     def log_drift(self) -> None:
         """Say which fields Stripe sent that the schema lacks."""
