@@ -210,8 +210,7 @@ class Sync:
                 self._close_if_read(family)
 
     def _take_next(self, results: Iterator[Batch | Failure]) -> bool:
-        with self._interrupts.held():
-            self._in_a_step = True
+        with self._interrupts.held(), self._step():
             result = next(results, None)
             if isinstance(result, Failure):
                 begun = result.stream.name in self._schema_written
@@ -219,8 +218,18 @@ class Sync:
                 self._end(outcome, result.error)
             elif result is not None:
                 self._write_batch(result)
-            self._in_a_step = False
         return result is not None
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """While bookmarks can't be told: only a second signal leaves it so."""
+        self._in_a_step = True
+        try:
+            yield
+        except Exception:
+            self._in_a_step = False
+            raise
+        self._in_a_step = False
 
     def _write_batch(self, batch: Batch) -> None:
         stream, rows = batch
@@ -236,7 +245,6 @@ class Sync:
 
     def _write_state(self) -> None:
         with self._interrupts.held():
-            # A second signal may have cut a step short, of which state must claim nothing.
             if not self._in_a_step:
                 for family in self._open:
                     family.save()
@@ -256,7 +264,6 @@ class Sync:
 
     def _close_on(self, error: Exception, family: Family) -> None:
         """End what is left of a family on an error of its top-level list."""
-        self._in_a_step = False
         family.save()
         for member in family.members:
             outcome = trouble(error, member, family.root, begun=family.answered)

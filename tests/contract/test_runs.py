@@ -178,11 +178,12 @@ def test_credentials_withdrawn_midway_fail_the_run_and_keep_what_was_read(
     failed = tap(select=["charges"])
     assert failed.code == 1
     assert failed.last_line.startswith("The run failed: the API key has expired or was rolled")
-    assert len(failed.ids("charges")) == 300
+    written = failed.ids("charges")
+    assert 0 < len(written) <= 300
     stripe.clear_faults()
-    rest = tap(select=["charges"], state=failed.state)
-    assert sorted({*failed.ids("charges"), *rest.ids("charges")}) == sorted(stripe.ids("charges"))
-    assert len(rest.ids("charges")) < 300
+    rest = tap(select=["charges"], state=failed.state).ids("charges")
+    assert sorted({*written, *rest}) == sorted(stripe.ids("charges"))
+    assert len(rest) < 500 - len(written) + 50
 
 
 def test_an_unknown_stream_in_the_catalog_is_named(tap: TapCommand, stripe: FakeStripe) -> None:
@@ -227,10 +228,10 @@ def test_an_interrupted_run_says_so_and_can_be_gone_on_with(
     interrupted = Run(started[0].returncode, stdout, stderr)
     assert interrupted.code == code
     assert interrupted.last_line.startswith("Interrupted")
-    assert len(interrupted.ids("charges")) == 300
+    written = interrupted.ids("charges")
+    assert 0 < len(written) <= 300
     stripe.before_request = None
-    rest = tap(select=["charges"], state=interrupted.state)
-    assert len(rest.ids("charges")) < 310
-    assert sorted({*interrupted.ids("charges"), *rest.ids("charges")}) == sorted(
-        stripe.ids("charges")
-    )
+    rest = tap(select=["charges"], state=interrupted.state).ids("charges")
+    assert sorted({*written, *rest}) == sorted(stripe.ids("charges"))
+    # What was written is not read again, but for the seconds that it ends in.
+    assert len(rest) < 600 - len(written) + 50

@@ -55,7 +55,8 @@ def test_a_list_of_many_pages_is_read_whole_and_once(tap: TapCommand, stripe: Fa
     stripe.seed("charges", 1_234)
     run = tap(select=["charges"])
     assert sorted(run.ids("charges")) == sorted(stripe.ids("charges"))
-    assert len(stripe.list_pages("charges")) == 13
+    # 13 pages hold them; parts of the list are read side by side, which takes a few more.
+    assert 13 <= len(stripe.list_pages("charges")) <= 16
 
 
 def test_many_rows_of_one_second_are_read_whole_and_once(

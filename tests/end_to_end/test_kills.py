@@ -74,7 +74,7 @@ def test_a_kill_in_the_middle_of_a_stream_costs_no_more_than_what_came_after_the
 ) -> None:
     ids = set(stripe.seed("charges", 1_500))
     tap = Tap.of(stripe, tmp_path)
-    stripe.latency = {"/v1/charges": 0.5}  # so that a STATE is due before the stream ends
+    stripe.latency = {"/v1/charges": 2.0}  # so that a STATE is due before the stream ends
     first = tap.interrupted(["charges"], signum=signal.SIGKILL, when=is_midway)
     written = {row["id"] for row in first.rows["charges"]}
     stripe.latency = 0.0
@@ -83,8 +83,8 @@ def test_a_kill_in_the_middle_of_a_stream_costs_no_more_than_what_came_after_the
     assert second.code == 0, second.errors[-2000:]
     assert 0 < len(written) < len(ids)
     assert written | set(again) == ids
-    # A page may have come after the STATE, and the last second before it is read again.
-    assert len(again) <= len(ids) - len(written) + 100 + 5
+    # Pages may have come after the STATE, and the seconds that they end in are read again.
+    assert len(again) <= len(ids) - len(written) + 200 + 20
 
 
 def complete_after_kill(account: Account, directory: Path, lines: int) -> None:
