@@ -14,6 +14,7 @@ from singer_sdk.exceptions import MappingError
 
 from tap_stripe_conn.api.crew import Crew
 from tap_stripe_conn.messages import OutputError
+from tap_stripe_conn.progress import Busy, Figures, Progress
 from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 STATE_INTERVAL: Final = 5.0
 """Seconds between STATE messages while rows flow."""
 
-MOST_UNDER_WAY: Final = 64
-"""Requests under way or answered and not written yet: what a slow loader can make pile up."""
+MOST_UNDER_WAY: Final = 128
+"""Requests whose answers are not written yet, be it that they are waited for, that they are tried
+again, or that the loader is slow."""
 
 MOST_ANSWERED: Final = 8
 """Answers that wait to be written, beyond which no more is asked: then it is not Stripe that all
@@ -84,6 +86,7 @@ class Sync:
         self._open: list[Family] = []
         self._turns: deque[_Turn] = deque()
         self._in_a_step = False
+        self._progress = Progress(self._figures)
 
     def run(self) -> list[Outcome]:
         """Read every stream, each as far as it can be read.
@@ -97,7 +100,7 @@ class Sync:
             CredentialsError: No access token can be had any more.
             OutputError: The messages can't be written any more.
         """
-        with self._ending(), Crew[_Asked](self._source.client) as crew:
+        with self._ending(), self._progress, Crew[_Asked](self._source.client) as crew:
             with self._interrupts.held():
                 self._begin()
             while self._open:
@@ -107,8 +110,7 @@ class Sync:
                 fetched = crew.next(pause)
                 if fetched is not None:
                     self._receive(fetched, crew)
-                if time.monotonic() - self._state_written >= STATE_INTERVAL:
-                    self._write_state()
+                self._tell()
         return [self._outcomes[stream.name] for stream in self._streams]
 
     @contextmanager
@@ -156,6 +158,8 @@ class Sync:
 
     def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float, waiting: int) -> bool:
         lane = turn.lane
+        if turn.under_way >= self._limiter.most_in_flight(lane.endpoint):
+            return False  # many of them are tried again, while others could be asked
         request = turn.request or lane.ask()
         if request is None and crew.answered == 0:
             # There could be more requests under way: what is being read is divided.
@@ -169,7 +173,8 @@ class Sync:
             turn.due = now + delay
             return False
         turn.request = None
-        crew.fetch(_Asked(turn.family, request), request.query)
+        turn.under_way += 1
+        crew.fetch(_Asked(turn, request), request.query)
         return True
 
     def _pause(self, now: float) -> float:
@@ -186,7 +191,9 @@ class Sync:
     # What came of it
 
     def _receive(self, fetched: Fetched[_Asked], crew: Crew[_Asked]) -> None:
-        (family, request), answer = fetched
+        (asked, request), answer = fetched
+        asked.under_way -= 1
+        family = asked.family
         for turn in self._turns:
             turn.due = 0.0
         if family not in self._open:
@@ -200,6 +207,7 @@ class Sync:
             while self._take_next(results):
                 with self._interrupts.held():
                     self._ask(crew)
+                self._tell()
         except (*ENDS_THE_RUN, MappingError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 - one stream must not cost the others
@@ -234,7 +242,8 @@ class Sync:
     def _write_batch(self, batch: Batch) -> None:
         stream, rows = batch
         self._write_schema(stream)
-        stream.write_rows(rows)
+        with self._progress.writing():
+            stream.write_rows(rows)
         self._metrics[stream.name].counter.increment(len(rows))
         self._rows[stream.name] += len(rows)
 
@@ -250,6 +259,22 @@ class Sync:
                     family.save()
             self._write()
         self._state_written = time.monotonic()
+
+    # What to tell
+
+    def _tell(self) -> None:
+        self._progress.tick()
+        if time.monotonic() - self._state_written >= STATE_INTERVAL:
+            self._write_state()
+
+    def _figures(self) -> Figures:
+        busy = [
+            Busy(name, self._rows[name], turn.lane.pages, turn.family.pages_left(turn.lane))
+            for turn in self._turns
+            if (name := turn.lane.stream.name) and len(turn.lane)
+        ]
+        rows, speed = self._rows.total(), self._limiter.speed()
+        return Figures(rows, len(self._outcomes), len(self._streams), speed, busy)
 
     # How it ends
 
@@ -313,10 +338,13 @@ class _Turn:
     request: Request | None = None
     """What it asks next."""
 
+    under_way: int = 0
+    """Requests whose answers have not come, or not been taken."""
+
     due: float = 0.0
     """By the monotonic clock, before which it needn't be looked at."""
 
 
 class _Asked(NamedTuple):
-    family: Family
+    turn: _Turn
     request: Request

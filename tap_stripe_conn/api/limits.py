@@ -195,10 +195,11 @@ class Limiter:
         with self._lock:
             return self._account.in_flight
 
-    def most_in_flight(self) -> int:
-        """How many requests may be under way at once, at present."""
+    def most_in_flight(self, endpoint: str | None = None) -> int:
+        """How many requests, to `endpoint` or at all, may be under way at once at present."""
         with self._lock:
-            return self._account.room(self._clock())
+            traffic = self._account if endpoint is None else self._traffic(endpoint)
+            return traffic.room(self._clock())
 
     def speed(self) -> Speed:
         """How fast requests leave, and how fast they may."""

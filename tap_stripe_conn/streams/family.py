@@ -87,9 +87,9 @@ class Family:
         self._expanded = [parent for parent in parents if parent and parent.embedded_by_expand]
         listing = root.listing(expand=_expand(children))
         self._top = Job(listing=listing, spans=self._spans())
-        self._children = {child: Lane(child.resource.path) for child in children}
+        self._children = {child: Lane(child) for child in children}
         feeds = list(self._children.values())
-        self._top_lane = Lane(root.resource.path, feeds, begun=[self._top])
+        self._top_lane = Lane(root, feeds, begun=[self._top])
         self.lanes = [*feeds, self._top_lane]
         """What there is to ask, by endpoint."""
 
@@ -122,6 +122,7 @@ class Family:
             yield from self._receive_children(job, request, received)
         elif job is self._top:
             job.answered, job.unreadable = True, 0
+            self._top_lane.pages += 1
             page = job.sweep.receive(request.walk, received)
             parents = Parents(page)
             yield from self._take(page.rows, parents)
@@ -168,6 +169,16 @@ class Family:
         """Move the members' bookmarks: all is written."""
         for member in self.members:
             member.finish()
+
+    def pages_left(self, lane: Lane) -> float | None:
+        """A guess at how many requests of a lane there are to make; None without a clue."""
+        if self.root.resource.created_filter is None:
+            return None
+        if lane is self._top_lane:
+            return lane.pages_left
+        # Further parents have as many children to ask for as those until now.
+        further = self._top_lane.pages_left * lane.jobs / max(1, self._top_lane.pages)
+        return lane.pages_left + further
 
     # One request after the other
 
@@ -274,7 +285,7 @@ class Family:
         if child not in self.members:
             return
         job.answered, job.unreadable = True, 0
-        self._children[child].is_open = True
+        self._children[child].pages += 1
         try:
             page = job.sweep.receive(request.walk, answer)
             rows = child.rows(page.rows, job.parent_id, job.own_spans)

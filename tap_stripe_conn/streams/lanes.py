@@ -73,17 +73,28 @@ class Request(NamedTuple):
 class Lane:
     """Jobs at one endpoint, done in their order, each with as many requests at once as pay."""
 
-    endpoint: str
+    stream: StripeStream
+    """Whose rows are read."""
+
     feeds: Sequence[Lane] = ()
     """Lanes that get their jobs from what is read here, and must keep up with it."""
 
     begun: list[Job] = field(default_factory=list)
     waiting: deque[Job] = field(default_factory=deque)
-    is_open: bool = False
-    """Whether a page has come. Before, jobs go one by one: what is closed is refused once."""
+    jobs: int = 0
+    """How many there were so far."""
+
+    pages: int = 0
+    """How many have come."""
+
+    @property
+    def endpoint(self) -> str:
+        """The path with its braces."""
+        return self.stream.resource.path
 
     def add(self, job: Job) -> None:
         """Put a job last."""
+        self.jobs += 1
         self.waiting.append(job)
 
     def end(self, job: Job) -> None:
@@ -108,7 +119,8 @@ class Lane:
         for job in self.begun:
             if (ask := job.sweep.ask()) is not None:
                 return Request(job, *ask)
-        if not self.waiting or (self.begun and not self.is_open):
+        # Until a page has come, jobs go one by one: what is closed is refused once.
+        if not self.waiting or (self.begun and not self.pages):
             return None
         job = self.waiting.popleft()
         self.begun.append(job)
