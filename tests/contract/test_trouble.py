@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.contract.conftest import TapCommand
-    from tests.fake_stripe import FakeStripe
+    from tests.fake_stripe import FakeStripe, Request
 
 
 def _error(message: str, **said: str) -> bytes:
@@ -87,9 +87,17 @@ def test_a_deleted_cursor_of_a_childs_list_costs_no_child(
     stripe.seed("customer_balance_transactions", 250, parent=customer)
     path = f"/v1/customers/{customer}/balance_transactions"
     body = _error("No such object", code="resource_missing", param="starting_after")
-    stripe.fault(path, after=1, status=status, body=body)
+    refused: list[str] = []
+
+    def refuse_the_first_cursor(request: Request) -> None:
+        if "starting_after" in request.params and not refused:
+            refused.append(request.params["starting_after"])
+            stripe.fault(path, status=status, body=body)
+
+    stripe.before_request = refuse_the_first_cursor
     run = tap(select=["customer_balance_transactions"])
     assert run.code == 0
+    assert refused
     assert set(run.ids("customer_balance_transactions")) == set(
         stripe.ids("customer_balance_transactions")
     )
