@@ -62,6 +62,9 @@ PROBES: Final = (PROBE, "/v1/balance")
 
 POOL_SIZE: Final = 64
 
+CHUNK: Final = 1 << 17
+"""Bytes of an answer that are read at once; a page has a few hundred thousand."""
+
 _FIRST_YEAR, _LAST_YEAR = 2010, 2100
 """Stripe's clock is believed between them: nothing is older, and a proxy's may be anything."""
 
@@ -134,7 +137,7 @@ class StripeClient:
         self._session.mount("http://", adapter)
         # The environment (proxies, REQUESTS_CA_BUNDLE) is read once: it costs more than a request.
         self._settings = self._session.merge_environment_settings(
-            self._base, {}, stream=False, verify=None, cert=None
+            self._base, {}, stream=True, verify=None, cert=None
         )
         if on_loopback(self._base):
             # Unencrypted, it may be sent nowhere else.
@@ -218,21 +221,21 @@ class StripeClient:
 
     def _fetch_once(self, request: _Request) -> Answer:
         self._take_turn(request)
-        response = self._send(request)
-        if _is_refusal(response) and self._auth.renew(response.request):
+        received = self._send(request)
+        if received.is_refusal and self._auth.renew(received.request):
             self._limiter.wait(request.endpoint)
-            response = self._send(request)
-        if not response.ok:
-            raise error_from(response.status_code, response.headers, response.content)
-        if response.status_code != requests.codes.ok:
-            msg = f"Stripe answered {response.status_code} where a 200 was expected"
+            received = self._send(request)
+        if received.status >= requests.codes.bad_request:
+            raise received.error
+        if received.status != requests.codes.ok:
+            msg = f"Stripe answered {received.status} where a 200 was expected"
             raise UnreadableAnswerError(
                 msg,
-                http_status=response.status_code,
-                request_id=response.headers.get("Request-Id"),
+                http_status=received.status,
+                request_id=received.request_id,
                 should_retry=False,
             )
-        return Answer(response.content, response.headers.get("Request-Id"))
+        return Answer(received.body, received.request_id)
 
     def _take_turn(self, request: _Request) -> None:
         """Wait until the request may leave, with credentials at hand."""
@@ -249,7 +252,7 @@ class StripeClient:
         if not (admitted and in_time):
             self._limiter.wait(request.endpoint)
 
-    def _send(self, request: _Request) -> requests.Response:
+    def _send(self, request: _Request) -> _Received:
         seconds: float | None = None
         limited: str | None = None
         try:
@@ -266,6 +269,7 @@ class StripeClient:
                 allow_redirects=False,
                 **self._settings,
             )
+            body = b"".join(response.iter_content(CHUNK))
             seconds = time.monotonic() - began
             limited = response.headers.get("Stripe-Rate-Limited-Reason")
         except (requests.RequestException, OSError, ValueError) as error:
@@ -274,14 +278,15 @@ class StripeClient:
             raise connection_failed(error) from error
         finally:
             self._limiter.finished(request.endpoint, seconds, limited)
-        self._note(response)
-        return response
+        received = _Received(prepared, response.status_code, response.headers, body)
+        self._note(received)
+        return received
 
-    def _note(self, response: requests.Response) -> None:
+    def _note(self, received: _Received) -> None:
         with self._lock:
             self.requests_made += 1
             with suppress(ValueError, OverflowError):
-                date = parsedate_to_datetime(response.headers.get("Date", ""))
+                date = parsedate_to_datetime(received.headers.get("Date", ""))
                 date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
                 if _FIRST_YEAR <= date.year < _LAST_YEAR:
                     self._ahead = date.timestamp() - time.time()
@@ -320,12 +325,30 @@ class _Request:
     """Whether it has had its turn already."""
 
 
-def _is_refusal(response: requests.Response) -> bool:
-    """Whether Stripe itself no longer accepts the credentials."""
-    if response.status_code != requests.codes.unauthorized:
-        return False
-    error = error_from(response.status_code, response.headers, response.content)
-    return error.from_stripe and not isinstance(error, IpNotAllowedError)
+@dataclass(frozen=True)
+class _Received:
+    """What came back, whole."""
+
+    request: requests.PreparedRequest
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        return self.headers.get("Request-Id")
+
+    @property
+    def error(self) -> StripeError:
+        return error_from(self.status, self.headers, self.body)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether Stripe itself no longer accepts the credentials."""
+        if self.status != requests.codes.unauthorized:
+            return False
+        error = self.error
+        return error.from_stripe and not isinstance(error, IpNotAllowedError)
 
 
 def _retrying(ask: Callable[[_Request], _T], max_tries: int) -> Callable[[_Request], _T]:
