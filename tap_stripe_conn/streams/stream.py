@@ -94,6 +94,9 @@ class StripeStream(Stream):
             UnexpectedObjectError: An object is of another kind.
         """
         parent = self.resource.parent
+        column = None if parent is None else parent.column
+        if column not in self.shaper.columns:
+            column = None
         spans = self.plan.spans if spans is None else spans
         rows = []
         for source in objects:
@@ -101,8 +104,8 @@ class StripeStream(Stream):
             if not self._is_within(spans, source):
                 continue
             row = self.shaper(source)
-            if parent is not None and parent.column in self.shaper.columns:
-                row[parent.column] = parent_id
+            if column is not None:
+                row[column] = parent_id
             rows.append(row)
         return rows
 
@@ -194,7 +197,12 @@ class StripeStream(Stream):
 
     def _is_within(self, spans: Sequence[Range], source: Object) -> bool:
         created = None if self.resource.singleton else self.created(source)
-        return created is None or any(span.since <= created < span.until for span in spans)
+        if created is None:
+            return True
+        for since, until in spans:  # noqa: SIM110 - for each row, `any` takes twice as long
+            if since <= created < until:
+                return True
+        return False
 
     def _unexpected(self, source: Object) -> str:
         return (
@@ -208,9 +216,18 @@ class StripeStream(Stream):
 
     def write_rows(self, rows: Iterable[Row]) -> None:
         """Write a RECORD message for each row."""
-        self._stripe_tap.write_messages(
-            message for row in rows for message in self._generate_record_messages(row)
-        )
+        if self._plain:
+            messages = self._plain_messages(rows)
+        else:
+            messages = (message for row in rows for message in self._generate_record_messages(row))
+        self._stripe_tap.write_messages(messages)
+
+    def _plain_messages(self, rows: Iterable[Row]) -> Iterator[RecordMessage]:
+        now = utc_now()
+        for row in rows:
+            if self._deselects_nested:
+                pop_deselected_record_properties(row, self.schema, self.mask)
+            yield RecordMessage(stream=self.name, record=row, time_extracted=now)
 
     def log_drift(self) -> None:
         """Say which fields Stripe sent that the schema lacks."""
@@ -248,12 +265,10 @@ class StripeStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        if not self._plain:
+        if self._plain:
+            yield from self._plain_messages([record])
+        else:
             yield from super()._generate_record_messages(record)
-            return
-        if self._deselects_nested:
-            pop_deselected_record_properties(record, self.schema, self.mask)
-        yield RecordMessage(stream=self.name, record=record, time_extracted=utc_now())
 
     @cached_property
     def _plain(self) -> bool:
