@@ -1,4 +1,7 @@
-"""From a page's bytes to messages' bytes: how many charges in a second of CPU."""
+"""From a page's bytes to messages' bytes: how many charges in a second of CPU.
+
+`python -m benchmarks.rows` says it in a sentence.
+"""
 
 from __future__ import annotations
 
@@ -83,3 +86,16 @@ def _discarded_stdout() -> Iterator[None]:
     finally:
         os.dup2(kept, sys.stdout.fileno())
         os.close(kept)
+
+
+def main() -> None:
+    """Print the figures."""
+    ours, stock = rows_per_cpu_second()
+    print(
+        f"From a page's bytes to messages' bytes: {ours:,.0f} charges of 3.9 kB"
+        f" in a second of CPU, {ours / stock:.1f} times the SDK's stock path."
+    )
+
+
+if __name__ == "__main__":
+    main()
