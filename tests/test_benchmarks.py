@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_429s_are_counted_apart_for_the_tap_and_for_somebody_else(tmp_path: Path
             (103.0, "the tap"),
             (104.0, USER_AGENT),
         ]:
-            stripe.now = lambda moment=moment: moment
+            stripe.now = partial(float, moment)
             _get(stripe, "/v1/charges", user_agent)
         found = report(stripe, scenario, _noted(tmp_path, []))
     assert (found.requests, found.limited, found.limited_late) == (4, 3, 2)
