@@ -19,7 +19,7 @@ import msgspec
 
 from benchmarks.others import USER_AGENT
 from benchmarks.report import Report
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import AS_MOST, SCENARIOS
 from tests.end_to_end.truth import keys_of, seed_everything
 from tests.fake_stripe import FakeStripe
 
@@ -61,7 +61,7 @@ def account(scenario: Scenario) -> FakeStripe:
     """A server with a scenario's rows, latency and limits, that isn't running yet."""
     stripe = FakeStripe(livemode=scenario.livemode)
     for name, load in scenario.lists.items():
-        stripe.seed_in_bulk(name, load.times())
+        stripe.seed_in_bulk(name, load.times(), AS_MOST.get(name))
     if scenario.rows_of_each:
         seed_everything(stripe, rows=scenario.rows_of_each)
     stripe.latency = scenario.latency

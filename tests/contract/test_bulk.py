@@ -48,6 +48,8 @@ def test_a_list_in_bulk_is_paged_to_its_end_newest_first(
 def test_a_list_in_bulk_is_narrowed_by_creation_time(
     stripe: FakeStripe, get: Callable[[str], dict[str, Any]]
 ) -> None:
+    stripe.seed_in_bulk("invoice_items", [NOON])
+    assert get("/v1/invoiceitems")["data"][0]["date"] == NOON
     stripe.seed_in_bulk("refunds", [NOON, NOON, NOON + 1, NOON + 2, NOON + 2, NOON + 3])
     newest_first = stripe.ids("refunds")
 
@@ -84,6 +86,16 @@ def test_rows_in_bulk_have_all_that_made_up_rows_have() -> None:
     assert len({row["amount"] for row in of_bulk}) > 1
 
 
+def test_rows_in_bulk_have_the_properties_that_are_given_and_no_hidden_secrets() -> None:
+    bulk, single = FakeStripe(), FakeStripe()
+    bulk.seed_in_bulk("charges", [NOON], {"source": None, "amount": 12})
+    single.add("charges")
+    (charge,) = bulk.objects("charges")
+    assert (charge["source"], charge["amount"]) == (None, 12)
+    assert "nested_secret" in str(single.objects("charges"))
+    assert "nested_secret" not in str(charge)
+
+
 def test_rows_in_bulk_stay_as_they_are(stripe: FakeStripe) -> None:
     stripe.seed_in_bulk("refunds", [NOON])
     identifier = stripe.ids("refunds")[0]
@@ -101,5 +113,5 @@ def test_only_an_empty_list_by_creation_time_is_seeded_in_bulk(stripe: FakeStrip
     with pytest.raises(ValueError, match="refunds has rows already"):
         stripe.seed_in_bulk("refunds", [NOON])
     for stream in ("invoice_line_items", "v2_core_events", "country_specs"):
-        with pytest.raises(ValueError, match=f"{stream} is no top-level list by `created`"):
+        with pytest.raises(ValueError, match=f"{stream} is no top-level v1 list"):
             stripe.seed_in_bulk(stream, [NOON])

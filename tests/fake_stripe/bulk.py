@@ -123,4 +123,4 @@ class BulkListing(Listing):
 def _blank(identifier: str, body: bytes) -> bytes:
     """A pattern for `%`, with room for id and creation time."""
     pattern = body.replace(b"%", b"%%").replace(identifier.encode(), b"%(id)b")
-    return pattern.replace(b'"created":%d' % BLANK, b'"created":%(created)d')
+    return pattern.replace(b":%d" % BLANK, b":%(created)d")

@@ -10,7 +10,7 @@ from tests.fake_stripe.bulk import BLANK, Bulk, BulkListing
 from tests.fake_stripe.ids import dice, make_id
 from tests.fake_stripe.rendering import Renderer
 from tests.fake_stripe.routes import Routes
-from tests.fake_stripe.shapes import Shapes
+from tests.fake_stripe.shapes import Shapes, without_planted
 from tests.fake_stripe.store import Account, Row, order_of, seconds
 
 if TYPE_CHECKING:
@@ -121,25 +121,29 @@ class Seeding:
                 for i, when in enumerate(times)
             ]
 
-    def seed_in_bulk(self, stream: str, times: Iterable[int]) -> None:
+    def seed_in_bulk(
+        self, stream: str, times: Iterable[int], partial: Mapping[str, Any] | None = None
+    ) -> None:
         """Add any number of objects for 8 bytes each: alike but for id and creation time.
 
-        They stay as they are, and nothing else is added to the stream.
+        They stay as they are, and nothing else is added to the stream. They lack the secrets that
+        the server otherwise hides at any depth of an object, for the tap to find.
 
         Args:
             stream: A top-level v1 list without other objects.
             times: When each object was created, in Unix seconds.
+            partial: Properties that all of them have.
 
         Raises:
             ValueError: A list of another kind, or one that has objects.
         """
         resource = self.catalogue.resources[stream]
-        if resource.parent or resource.api_mode != "v1" or resource.created_field != "created":
-            msg = f"{stream} is no top-level list by `created`"
+        if resource.parent or resource.api_mode != "v1" or not resource.created_field:
+            msg = f"{stream} is no top-level v1 list by creation time"
             raise ValueError(msg)
         with self._lock:
             holder = self._account(None)
-            patterns = [self._pattern(holder, resource) for _ in range(PATTERNS)]
+            patterns = [self._pattern(holder, resource, partial or {}) for _ in range(PATTERNS)]
             kind = resource.objects[0]
             first_id = self.shapes.id(stream, kind, self._counts[kind] + 1)
             rows = Bulk(stream, times, patterns=patterns, first_id=first_id)
@@ -241,10 +245,14 @@ class Seeding:
             return holder.listing(stream, parent).rows
         return list(holder.rows(stream))
 
-    def _pattern(self, holder: Account, resource: Resource) -> tuple[str, bytes]:
+    def _pattern(
+        self, holder: Account, resource: Resource, partial: Mapping[str, Any]
+    ) -> tuple[str, bytes]:
         """The id and the JSON of an object that others are made after."""
-        partial = {"created": BLANK, "object": resource.objects[0]}
-        row = self._make(resource, resource.name, partial, None, None)
+        created = resource.created_field or "created"
+        given = {**partial, created: BLANK, "object": resource.objects[0]}
+        row = self._make(resource, resource.name, given, None, None)
+        row.object = {name: without_planted(value) for name, value in row.object.items()}
         return row.id, self._renderer.listed(holder, row)
 
     def _add(
