@@ -31,7 +31,7 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only a directory below it is us
 OTHERS_BEFORE: Final = 2.0
 """Seconds that somebody else uses the account before the tap does."""
 
-TIMED_OUT: Final = b"timed out"
+TIMED_OUT: Final = b"within the time allowed"
 """What the tap's log says of a request that was given up."""
 
 

@@ -14,9 +14,11 @@ import requests
 from benchmarks.figures import KNOWN, Process, figures, unmet, unmet_under_faults, written
 from benchmarks.others import PATHS, USER_AGENT
 from benchmarks.report import Report
+from benchmarks.run import TIMED_OUT
 from benchmarks.scenarios import SCENARIOS, Load, Scenario
 from benchmarks.server import account, report
 from benchmarks.target import keys, write
+from tap_stripe_conn.api.network import connection_failed
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tests.fake_stripe import FakeStripe
 
@@ -97,6 +99,11 @@ def test_under_faults_a_row_may_come_twice_but_none_may_be_missing() -> None:
         "the tap ended with exit code 1",
         "missing is 5",
     ]
+
+
+def test_timeouts_are_counted_by_what_the_tap_says_of_them() -> None:
+    for error in (requests.ConnectTimeout(), requests.ReadTimeout()):
+        assert TIMED_OUT.decode() in str(connection_failed(error))
 
 
 def test_every_requirement_is_a_figure_and_every_list_a_stream() -> None:
