@@ -1,1 +1,1 @@
-"""Speed, as ratios and counts: `python -m benchmarks`."""
+"""Speed, and whether it costs truth: `python -m benchmarks`."""

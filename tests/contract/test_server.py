@@ -199,6 +199,15 @@ def test_random_faults_are_the_same_for_the_same_seed() -> None:
     assert len(set(statuses(1))) > 1
 
 
+def test_random_stalls_last_as_long_as_they_are_asked_to(
+    stripe: FakeStripe, get: Callable[..., requests.Response]
+) -> None:
+    stripe.random_faults(seed=1, rate=1.0, kinds=("stall",), seconds=0.2)
+    started = time.monotonic()
+    assert get("/v1/charges").status_code == 200
+    assert time.monotonic() - started >= 0.2
+
+
 def test_a_changed_child_shows_in_its_parent(stripe: FakeStripe) -> None:
     invoice = stripe.add("invoices")["id"]
     line = stripe.add("invoice_line_items", {"amount": 1}, parent=invoice)["id"]

@@ -4,7 +4,8 @@
         stripe.url, stripe.secret_key
         stripe.add("charges", {"amount": 500})  # the rest is made up, shaped by the catalogue
         stripe.seed("charges", 1000, since=1_700_000_000, until=1_710_000_000)
-        stripe.add("invoice_line_items", {"amount": 500}, parent="in_…")
+        stripe.seed_in_bulk("refunds", range(1_700_000_000, 1_702_000_000))  # millions, alike
+    stripe.add("invoice_line_items", {"amount": 500}, parent="in_…")
         stripe.objects("charges"), stripe.ids("charges")  # as served, newest first
         stripe.update("charges", "ch_…", {"paid": False})
         stripe.delete("customers", "cus_…")

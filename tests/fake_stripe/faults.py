@@ -130,14 +130,15 @@ class Faults:
         self._dice: Random | None = None
         self._rate = 0.0
         self._kinds: Sequence[FaultKind] = RANDOM_KINDS
+        self._seconds = 0.0
 
     def plan(self, fault: Fault) -> None:
         """Add a fault; of several that match a request, the first one planned hits."""
         with self._lock:
             self._planned.append(fault)
 
-    def at_random(self, seed: int, rate: float, kinds: Sequence[FaultKind]) -> None:
-        """Let any request fail with probability `rate`."""
+    def at_random(self, seed: int, rate: float, kinds: Sequence[FaultKind], seconds: float) -> None:
+        """Let any request fail with probability `rate`; stalls last so many seconds."""
         unknown = set(kinds) - set(get_args(FaultKind))
         if unknown:
             msg = f"no such kinds of fault: {sorted(unknown)}"
@@ -146,6 +147,7 @@ class Faults:
             self._dice = dice("faults", seed)
             self._rate = rate
             self._kinds = kinds
+            self._seconds = seconds
 
     def clear(self) -> None:
         """Nothing goes wrong from here on."""
@@ -169,7 +171,7 @@ class Faults:
             if self._dice is not None and self._dice.random() < self._rate:
                 kind = self._dice.choice(self._kinds)
                 status = 429 if kind == "lock_timeout" else self._dice.choice((500, 502, 503))
-                return Fault(path=request.path, kind=kind, status=status)
+                return Fault(path=request.path, kind=kind, status=status, seconds=self._seconds)
         return None
 
 

@@ -11,7 +11,7 @@ from tests.fake_stripe.errors import StripeError, bad_parameter
 from tests.fake_stripe.store import Listing, Row, lookup, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tap_stripe_conn.catalogue.resources import Resource
     from tests.fake_stripe.request import Request
@@ -179,7 +179,7 @@ class Conditions:
     hidden: tuple[Callable[[StripeObject], bool], ...] = ()
     """Which rows the list leaves out, from `HIDDEN`."""
 
-    def rows(self, listing: Listing) -> list[Row]:
+    def rows(self, listing: Listing) -> Sequence[Row]:
         """The rows that meet them, oldest first."""
         if not self.equal and not self.ranges and not self.hidden:
             return listing.rows
@@ -188,14 +188,14 @@ class Conditions:
         key = (*self.equal.items(), *self.ranges, *self.hidden)
         return listing.kept(key, lambda: self._selected(listing))
 
-    def _selected(self, listing: Listing) -> list[Row]:
+    def _selected(self, listing: Listing) -> Sequence[Row]:
         rows = self._equal(listing)
         for prop, operator, bound in self.ranges:
             rows = [row for row in rows if _within(lookup(row.object, prop), operator, bound)]
         return [row for row in rows if not any(hides(row.object) for hides in self.hidden)]
 
-    def _equal(self, listing: Listing) -> list[Row]:
-        rows: list[Row] | None = None
+    def _equal(self, listing: Listing) -> Sequence[Row]:
+        rows: Sequence[Row] | None = None
         for prop, values in self.equal.items():
             having = _having(listing, prop, values)
             chosen = {id(row) for row in having}
@@ -315,7 +315,7 @@ def integer(request: Request, name: str) -> int:
         ) from None
 
 
-def _having(listing: Listing, prop: str, values: tuple[str, ...]) -> list[Row]:
+def _having(listing: Listing, prop: str, values: tuple[str, ...]) -> Sequence[Row]:
     if prop == "type" and any(value.endswith("*") for value in values):
         prefixes = tuple(value.rstrip("*") for value in values)
         return [row for row in listing.rows if str(row.object.get("type")).startswith(prefixes)]

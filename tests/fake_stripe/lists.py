@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote, urlencode
 
 from tests.fake_stripe import filters
+from tests.fake_stripe.bulk import Bulk
 from tests.fake_stripe.errors import StripeError, bad_parameter, missing
 from tests.fake_stripe.rendering import encode, expansions
 from tests.fake_stripe.store import order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tap_stripe_conn.catalogue.resources import Resource
     from tests.fake_stripe.filters import Window
@@ -64,7 +65,7 @@ class Pages:
         tree = expansions(request.arrays.get("expand", []), is_list=True)
         rows = filters.conditions(resource, request, where).rows(listing)
         span = filters.window(resource, request)
-        low, high = (bisect_left(rows, bound, key=order_of) for bound in span)
+        low, high = (rows_before(rows, bound) for bound in span)
         after, before = (request.params.get(name) for name in ("starting_after", "ending_before"))
         if after is not None and before is not None:
             message = "You may only specify one of these: starting_after, ending_before."
@@ -72,25 +73,24 @@ class Pages:
         newest_side = before is not None
         if after is not None:
             cursor = self._cursor(listing, resource, after, "starting_after")
-            high = min(high, bisect_left(rows, cursor.order, key=order_of))
+            high = min(high, rows_before(rows, cursor.order))
             if self._is_foreign_cursor(request.path, cursor, span):
                 high = low
         if before is not None:
             cursor = self._cursor(listing, resource, before, "ending_before")
-            low = max(low, bisect_left(rows, (cursor.order[0], cursor.order[1] + 1), key=order_of))
-        size = max(0, high - low)
-        has_more = size > limit
-        page = (
-            rows[low : low + limit][:size] if newest_side else rows[max(low, high - limit) : high]
-        )
-        if has_more and not newest_side:
-            self._windows.setdefault((request.path, page[0].id), set()).add(span)
-        data = b",".join(self._bodies(account, page, tree))
-        return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (
-            data,
+            low = max(low, rows_before(rows, (cursor.order[0], cursor.order[1] + 1)))
+        has_more = high - low > limit
+        if has_more and newest_side:
+            high = low + limit
+        elif has_more:
+            low = high - limit
+            self._windows.setdefault((request.path, rows[low].id), set()).add(span)
+        end = b'],"has_more":%b,"url":%b}' % (
             b"true" if has_more else b"false",
             encode_text(request.path),
         )
+        bodies = self._bodies(account, rows, range(low, high), tree)
+        return _joined(b'{"object":"list","data":[', bodies, end)
 
     def v2(self, account: Account, listing: Listing, resource: Resource, request: Request) -> bytes:
         """A page of a v2 list: `data`, `next_page_url`, `previous_page_url`.
@@ -103,32 +103,37 @@ class Pages:
         if place is not None:
             request = replace(request, params=place["filters"], arrays=place["arrays"])
         rows = filters.conditions(resource, request, {}).rows(listing)
-        low, high = (
-            bisect_left(rows, bound, key=order_of) for bound in filters.window(resource, request)
-        )
+        low, high = (rows_before(rows, bound) for bound in filters.window(resource, request))
         if place is None:
             page, older, newer = rows[max(low, high - limit) : high], high - limit > low, False
         elif place["backwards"]:
             time, number = place["position"]
-            low = max(low, bisect_left(rows, (time, number + 1), key=order_of))
+            low = max(low, rows_before(rows, (time, number + 1)))
             page, older, newer = rows[low : min(high, low + limit)], True, low + limit < high
         else:
             time, number = place["position"]
-            high = min(high, bisect_left(rows, (time, number), key=order_of))
+            high = min(high, rows_before(rows, (time, number)))
             page, older, newer = rows[max(low, high - limit) : high], high - limit > low, True
         following = _page_url(request, limit, page[0], backwards=False) if page and older else None
         previous = _page_url(request, limit, page[-1], backwards=True) if page and newer else None
-        return b'{"data":[%b],"next_page_url":%b,"previous_page_url":%b}' % (
-            b",".join(self._bodies(account, page, {})),
+        end = b'],"next_page_url":%b,"previous_page_url":%b}' % (
             encode_text(following),
             encode_text(previous),
         )
+        bodies = self._bodies(account, page, range(len(page)), {})
+        return _joined(b'{"data":[', bodies, end)
 
-    def _bodies(self, account: Account, page: list[Row], tree: Tree) -> list[bytes]:
+    def _bodies(
+        self, account: Account, rows: Sequence[Row], page: range, tree: Tree
+    ) -> list[bytes]:
+        """The rows of a page as JSON, newest first."""
         render = self._renderer
+        if isinstance(rows, Bulk) and not tree:
+            return [rows.body(place) for place in reversed(page)]
+        newest_first = reversed(rows[page.start : page.stop])
         if tree:
-            return [encode(render.sent(account, row, tree)) for row in reversed(page)]
-        return [row.body or render.listed(account, row) for row in reversed(page)]
+            return [encode(render.sent(account, row, tree)) for row in newest_first]
+        return [row.body or render.listed(account, row) for row in newest_first]
 
     def _cursor(self, listing: Listing, resource: Resource, identifier: str, param: str) -> Row:
         row = listing.with_id(identifier)
@@ -146,6 +151,11 @@ class Pages:
         if known is None or span in known:
             return False
         return span[0] <= cursor.order < span[1]
+
+
+def rows_before(rows: Sequence[Row], order: Order) -> int:
+    """How many rows come before a place in the list's order."""
+    return rows.before(order) if isinstance(rows, Bulk) else bisect_left(rows, order, key=order_of)
 
 
 def page_limit(resource: Resource, request: Request) -> int:
@@ -178,6 +188,15 @@ def page_limit(resource: Resource, request: Request) -> int:
 def encode_text(text: str | None) -> bytes:
     """A string or null as JSON."""
     return json.dumps(text).encode()
+
+
+def _joined(start: bytes, bodies: list[bytes], end: bytes) -> bytes:
+    """A page. Its rows are copied once: they are many times as long as what is about them."""
+    if not bodies:
+        return start + end
+    bodies[0] = start + bodies[0]
+    bodies[-1] += end
+    return b",".join(bodies)
 
 
 def _place(request: Request) -> Place | None:

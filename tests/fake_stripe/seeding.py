@@ -6,20 +6,24 @@ from collections import defaultdict
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from tests.fake_stripe.bulk import BLANK, Bulk, BulkListing
 from tests.fake_stripe.ids import dice, make_id
 from tests.fake_stripe.rendering import Renderer
 from tests.fake_stripe.routes import Routes
-from tests.fake_stripe.shapes import Shapes
+from tests.fake_stripe.shapes import Shapes, without_planted
 from tests.fake_stripe.store import Account, Row, order_of, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
     from tests.fake_stripe.store import StripeObject
 
 SHARED: dict[str, tuple[str, str]] = {"customer_payment_methods": ("payment_methods", "customer")}
 """Children that are rows of another stream: that stream, and its property with the parent's id."""
+
+PATTERNS = 20
+"""How many different contents the objects of a list have that is seeded in bulk."""
 
 SINCE = 1_704_067_200
 UNTIL = 1_767_225_600
@@ -117,6 +121,35 @@ class Seeding:
                 for i, when in enumerate(times)
             ]
 
+    def seed_in_bulk(
+        self, stream: str, times: Iterable[int], partial: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add any number of objects for 8 bytes each: alike but for id and creation time.
+
+        They stay as they are, and nothing else is added to the stream. They lack the secrets that
+        the server otherwise hides at any depth of an object, for the tap to find.
+
+        Args:
+            stream: A top-level v1 list without other objects.
+            times: When each object was created, in Unix seconds.
+            partial: Properties that all of them have.
+
+        Raises:
+            ValueError: A list of another kind, or one that has objects.
+        """
+        resource = self.catalogue.resources[stream]
+        if resource.parent or resource.api_mode != "v1" or not resource.created_field:
+            msg = f"{stream} is no top-level v1 list by creation time"
+            raise ValueError(msg)
+        with self._lock:
+            holder = self._account(None)
+            patterns = [self._pattern(holder, resource, partial or {}) for _ in range(PATTERNS)]
+            kind = resource.objects[0]
+            first_id = self.shapes.id(stream, kind, self._counts[kind] + 1)
+            rows = Bulk(stream, times, patterns=patterns, first_id=first_id)
+            self._counts[kind] += len(rows)
+            holder.hold(stream, BulkListing(rows))
+
     def delete(self, stream: str, identifier: str, *, account: str | None = None) -> None:
         """Delete an object, as far as lists and retrieval show."""
         with self._lock:
@@ -163,7 +196,10 @@ class Seeding:
     ) -> list[str]:
         """The ids of `objects`, newest first; a singleton without one goes by its stream's name."""
         with self._lock:
-            rows = self._rows(self._account(account), stream, parent)
+            holder = self._account(account)
+            if bulk := holder.bulk.get(stream):
+                return [bulk.bulk.id(place) for place in reversed(range(len(bulk.rows)))]
+            rows = self._rows(holder, stream, parent)
             return [row.id for row in sorted(rows, key=order_of, reverse=True)]
 
     def includable(self, stream: str) -> frozenset[str]:
@@ -196,7 +232,7 @@ class Seeding:
         owner = self._routes.linked.get(stream)
         return owner.name if owner else stream
 
-    def _rows(self, holder: Account, stream: str, parent: str | None) -> list[Row]:
+    def _rows(self, holder: Account, stream: str, parent: str | None) -> Sequence[Row]:
         resource = self.catalogue.resources[stream]
         if resource.singleton:
             return [self._singleton(holder, resource)]
@@ -208,6 +244,16 @@ class Seeding:
         if parent is not None:
             return holder.listing(stream, parent).rows
         return list(holder.rows(stream))
+
+    def _pattern(
+        self, holder: Account, resource: Resource, partial: Mapping[str, Any]
+    ) -> tuple[str, bytes]:
+        """The id and the JSON of an object that others are made after."""
+        created = resource.created_field or "created"
+        given = {**partial, created: BLANK, "object": resource.objects[0]}
+        row = self._make(resource, resource.name, given, None, None)
+        row.object = {name: without_planted(value) for name, value in row.object.items()}
+        return row.id, self._renderer.listed(holder, row)
 
     def _add(
         self,

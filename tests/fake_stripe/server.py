@@ -258,10 +258,15 @@ class FakeStripe(Seeding):
         )
 
     def random_faults(
-        self, *, seed: int, rate: float, kinds: Sequence[FaultKind] = RANDOM_KINDS
+        self,
+        *,
+        seed: int,
+        rate: float,
+        kinds: Sequence[FaultKind] = RANDOM_KINDS,
+        seconds: float = 0.0,
     ) -> None:
-        """Let any request go wrong with probability `rate`."""
-        self._faults.at_random(seed, rate, kinds)
+        """Let any request go wrong with probability `rate`; a `stall` lasts so many seconds."""
+        self._faults.at_random(seed, rate, kinds, seconds)
 
     def clear_faults(self) -> None:
         """Nothing goes wrong from here on."""

@@ -109,6 +109,9 @@ NOT_A_BRANCH = frozenset({"metadata", "billing_details", "radar_options", "owner
 UNION_SIZE = 6
 """An object with `type` and that many nested objects has only the one that `type` names."""
 
+PLANTED = "nested"
+"""The property that secrets are hidden under."""
+
 ABSENT = frozenset({"deleted", "tiers", "currency_options"})
 """Nested properties that aren't sent: a tombstone's mark, and what only comes when expanded."""
 
@@ -228,7 +231,14 @@ class Shapes:
             {"object": kind, **dict.fromkeys(sorted(names), secret)}
             for kind, names in self._catalogue.object_secrets.items()
         ]
-        return {"nested": {min(self._catalogue.secret_keys): secret, "embedded": embedded}}
+        return {PLANTED: {min(self._catalogue.secret_keys): secret, "embedded": embedded}}
+
+
+def without_planted(value: object) -> object:
+    """A value without the secrets that are hidden in it."""
+    if isinstance(value, dict):
+        return {name: without_planted(item) for name, item in value.items() if name != PLANTED}
+    return [without_planted(item) for item in value] if isinstance(value, list) else value
 
 
 @cache

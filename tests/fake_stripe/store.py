@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from tests.fake_stripe.bulk import BulkListing
+
 StripeObject: TypeAlias = dict[str, Any]
 Order: TypeAlias = tuple[float, int]
 """Creation time, then insertion: what Stripe sorts its lists by, newest first."""
@@ -49,23 +51,24 @@ class Listing:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.rows: list[Row] = []
+        self._rows: list[Row] = []
+        self.rows: Sequence[Row] = self._rows
         self._by_id: dict[str, Row] = {}
         self._by_value: dict[str, dict[str, list[Row]]] = {}
-        self._selections: dict[Hashable, list[Row]] = {}
+        self._selections: dict[Hashable, Sequence[Row]] = {}
 
     def insert(self, row: Row) -> None:
         """Put a row where its time says; nearly always that is the end."""
-        if self.rows and self.rows[-1].order > row.order:
-            insort(self.rows, row, key=order_of)
+        if self._rows and self._rows[-1].order > row.order:
+            insort(self._rows, row, key=order_of)
         else:
-            self.rows.append(row)
+            self._rows.append(row)
         self._by_id[row.id] = row
         self.changed()
 
     def remove(self, row: Row) -> None:
         """Take a row out."""
-        del self.rows[bisect_left(self.rows, row.order, key=order_of)]
+        del self._rows[bisect_left(self._rows, row.order, key=order_of)]
         del self._by_id[row.id]
         self.changed()
 
@@ -73,7 +76,7 @@ class Listing:
         """The row with that id."""
         return self._by_id.get(identifier)
 
-    def having(self, prop: str, value: str) -> list[Row]:
+    def having(self, prop: str, value: str) -> Sequence[Row]:
         """Rows whose property (dotted for nested ones), or link, has that value; oldest first."""
         if prop not in self._by_value:
             index: dict[str, list[Row]] = {}
@@ -83,7 +86,7 @@ class Listing:
             self._by_value[prop] = index
         return self._by_value[prop].get(value, [])
 
-    def kept(self, key: Hashable, select: Callable[[], list[Row]]) -> list[Row]:
+    def kept(self, key: Hashable, select: Callable[[], Sequence[Row]]) -> Sequence[Row]:
         """A selection of the rows, made once and kept until something changes."""
         if key not in self._selections:
             if len(self._selections) >= SELECTIONS:
@@ -105,6 +108,9 @@ class Account:
         self.id = identifier
         self.deleted: dict[str, dict[str, StripeObject]] = {}
         """By stream and id: the objects that were deleted."""
+
+        self.bulk: dict[str, BulkListing] = {}
+        """By stream: the lists that were seeded in bulk."""
 
         self._listings: dict[tuple[str, str | None], Listing] = {}
         self._by_stream: dict[str, dict[str, list[Row]]] = {}
@@ -143,21 +149,36 @@ class Account:
         for row in self._by_stream.get(stream, {}).get(identifier, ()):
             if parent is None or row.parent == parent:
                 return row
-        return None
+        bulk = self.bulk.get(stream)
+        return bulk.with_id(identifier) if bulk else None
 
     def find(self, identifier: str) -> StripeObject | None:
         """The object with that id, in whichever stream."""
-        row = self._by_id.get(identifier)
+        row = self.find_row(identifier)
         return row.object if row else None
 
     def find_row(self, identifier: str) -> Row | None:
         """The row with that id, in whichever stream."""
-        return self._by_id.get(identifier)
+        in_bulk = (listing.with_id(identifier) for listing in self.bulk.values())
+        return self._by_id.get(identifier) or next(filter(None, in_bulk), None)
 
     def rows(self, stream: str) -> Iterator[Row]:
         """Every row of a stream, whatever its parent."""
         for rows in self._by_stream.get(stream, {}).values():
             yield from rows
+        if stream in self.bulk:
+            yield from self.bulk[stream].rows
+
+    def hold(self, stream: str, listing: BulkListing) -> None:
+        """Take a top-level list that was made elsewhere, in the place of an empty one.
+
+        Raises:
+            ValueError: The stream has rows already.
+        """
+        if self.listing(stream).rows:
+            msg = f"{stream} has rows already"
+            raise ValueError(msg)
+        self._listings[stream, None] = self.bulk[stream] = listing
 
 
 def lookup(obj: StripeObject, path: str) -> object:

@@ -120,7 +120,12 @@ class Connection(StreamRequestHandler):
         return keep
 
     def _send(self, answer: Answer, *, keep: bool) -> None:
-        self.connection.sendall(_head(answer, keep=keep) + answer.body)
+        head = _head(answer, keep=keep)
+        # In one packet where that is short, without a copy of the body where it is long.
+        sent = self.connection.sendmsg([head, answer.body])
+        if sent < len(head) + len(answer.body):
+            self.connection.sendall(head[sent:])
+            self.connection.sendall(memoryview(answer.body)[max(0, sent - len(head)) :])
 
     def _break(self, answer: Answer) -> None:
         if answer.cut == "reset":

@@ -1,0 +1,169 @@
+"""One run: a server, the tap and its target, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from benchmarks.figures import Process, figures
+from benchmarks.report import Report
+from benchmarks.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from benchmarks.scenarios import Scenario
+
+COMMAND: Final = Path(sys.executable).with_name("tap-stripe-conn")
+ROOT: Final = Path(__file__).parents[1]
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only a directory below it is used
+"""Where files are kept in memory, on Linux: no disk slows the tap down."""
+
+OTHERS_BEFORE: Final = 2.0
+"""Seconds that somebody else uses the account before the tap does."""
+
+TIMED_OUT: Final = b"within the time allowed"
+"""What the tap's log says of a request that was given up."""
+
+
+def run(name: str, *, faults: bool = False) -> tuple[dict[str, float], int]:
+    """The figures of one run of a scenario, and the tap's exit code."""
+    scenario = SCENARIOS[name]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_place())))
+        arguments = [name, *(["--faults"] if faults else [])]
+        server = stack.enter_context(_module("server", arguments))
+        ready = _answer(server)
+        if scenario.others_rate:
+            arguments = [ready["url"], str(scenario.others_rate)]
+            others = stack.enter_context(_module("others", arguments))
+            _tell(others, ready["key"])
+            time.sleep(OTHERS_BEFORE)
+        keys = folder / "keys"
+        process = _tap(scenario, ready, folder, keys)
+        _tell(server, str(keys))
+        report = Report(**_answer(server))
+    return figures(scenario, report, process), process.code
+
+
+def _tap(scenario: Scenario, ready: dict[str, Any], folder: Path, keys: Path) -> Process:
+    """Run the tap, and have its rows' keys noted: while it runs where the target has a pace."""
+    config = {"live_api_key": ready["key"], "api_base": ready["url"], **scenario.settings}
+    command = [str(COMMAND), "--config", _written(folder / "config.json", config)]
+    if scenario.lists:
+        command += ["--catalog", _written(folder / "catalog.json", _catalog(scenario.lists))]
+    log = folder / "log"
+    with log.open("wb") as errors:
+        if scenario.target_rate is None:
+            messages = folder / "messages"
+            with messages.open("wb") as output:
+                process = _measured(command, output, errors, log)
+            with messages.open("rb") as lines, _target(keys, None, stdin=lines) as target:
+                target.wait()
+        else:
+            with _target(keys, scenario.target_rate, stdin=subprocess.PIPE) as target:
+                pipe = cast("IO[bytes]", target.stdin)
+                process = _measured(command, pipe, errors, log)
+                pipe.close()
+                target.wait()
+    if target.returncode:
+        msg = f"the target ended with exit code {target.returncode}"
+        raise RuntimeError(msg)
+    if process.code:
+        sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
+    return process
+
+
+def _measured(command: list[str], output: IO[bytes], errors: IO[bytes], log: Path) -> Process:
+    started, began = time.time(), time.monotonic()
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=_environ()
+    ) as tap:
+        try:
+            _, status, used = os.wait4(tap.pid, 0)
+        except BaseException:
+            tap.kill()
+            raise
+        seconds = time.monotonic() - began
+        tap.returncode = os.waitstatus_to_exitcode(status)
+    return Process(
+        started=started,
+        seconds=seconds,
+        cpu_seconds=used.ru_utime + used.ru_stime,
+        peak_rss=used.ru_maxrss * _MAXRSS_UNIT / 1e6,
+        timeouts=log.read_bytes().count(TIMED_OUT),
+        code=tap.returncode,
+    )
+
+
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in what the operating system counts memory in."""
+
+
+def _target(
+    keys: Path, rate: float | None, *, stdin: IO[bytes] | int
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    arguments = [str(keys), *(["--rate", str(rate)] if rate is not None else [])]
+    return _module("target", arguments, stdin=stdin)
+
+
+@contextmanager
+def _module(
+    name: str, arguments: Sequence[str], *, stdin: IO[bytes] | int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of this package as a process, which is ended with the block."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdin=stdin, stdout=subprocess.PIPE, cwd=ROOT, env=_environ()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _tell(process: subprocess.Popen[bytes], line: str) -> None:
+    pipe = cast("IO[bytes]", process.stdin)
+    pipe.write(line.encode() + b"\n")
+    pipe.flush()
+
+
+def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    line = cast("IO[bytes]", process.stdout).readline()
+    if not line:
+        msg = "the server ended without an answer"
+        raise RuntimeError(msg)
+    return cast("dict[str, Any]", json.loads(line))
+
+
+def _place() -> Path | None:
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
+
+
+def _environ() -> dict[str, str]:
+    """The environment of the processes: no proxy may stand before a server on loopback."""
+    return {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+def _written(path: Path, content: object) -> str:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def _catalog(names: Iterable[str]) -> dict[str, object]:
+    metadata = [{"breadcrumb": [], "metadata": {"selected": True}}]
+    return {
+        "streams": [
+            {"tap_stream_id": name, "stream": name, "schema": {}, "metadata": metadata}
+            for name in names
+        ]
+    }
