@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 
-STATE_INTERVAL: Final = 5.0
-"""Seconds between STATE messages while rows flow."""
+STATE_INTERVAL: Final = 2.0
+STATE_ROWS: Final = 1_000
+"""Seconds and rows after which a STATE message follows: what came since is read again after a
+crash."""
 
 MOST_UNDER_WAY: Final = 128
 """Requests whose answers are not written yet, be it that they are waited for, that they are tried
@@ -82,6 +84,7 @@ class Sync:
         self._rows: Counter[str] = Counter()
         self._schema_written: set[str] = set()
         self._state_written = time.monotonic()
+        self._rows_since_state = 0
         self._metrics: dict[str, _Metrics] = {}
         self._open: list[Family] = []
         self._turns: deque[_Turn] = deque()
@@ -129,12 +132,13 @@ class Sync:
 
     def _begin(self) -> None:
         for members in families(self._streams):
-            family = Family(members[0].root, members, self._source)
             self._metrics |= {member.name: _Metrics(member) for member in members}
-            self._open.append(family)
-            self._turns.extend(_Turn(family, lane) for lane in family.lanes)
-        for family in list(self._open):
-            self._close_if_read(family)
+            self._open_up(Family(members[0].root, members, self._source))
+
+    def _open_up(self, family: Family) -> None:
+        self._open.append(family)
+        self._turns.extend(_Turn(family, lane) for lane in family.lanes)
+        self._close_if_read(family)
 
     # What to ask
 
@@ -246,6 +250,7 @@ class Sync:
             stream.write_rows(rows)
         self._metrics[stream.name].counter.increment(len(rows))
         self._rows[stream.name] += len(rows)
+        self._rows_since_state += len(rows)
 
     def _write_schema(self, stream: StripeStream) -> None:
         if stream.name not in self._schema_written:
@@ -259,12 +264,14 @@ class Sync:
                     family.save()
             self._write()
         self._state_written = time.monotonic()
+        self._rows_since_state = 0
 
     # What to tell
 
     def _tell(self) -> None:
         self._progress.tick()
-        if time.monotonic() - self._state_written >= STATE_INTERVAL:
+        seconds = time.monotonic() - self._state_written
+        if seconds >= STATE_INTERVAL or self._rows_since_state >= STATE_ROWS:
             self._write_state()
 
     def _figures(self) -> Figures:
@@ -281,11 +288,14 @@ class Sync:
     def _close_if_read(self, family: Family) -> None:
         if not family.is_read:
             return
-        family.finish()
+        further = family.finish()
         for member in family.members:
-            self._write_schema(member)
-            self._end(Outcome(member.name, Status.COMPLETE))
+            if further is None or member not in further.members:
+                self._write_schema(member)
+                self._end(Outcome(member.name, Status.COMPLETE))
         self._close(family)
+        if further is not None:
+            self._open_up(further)
 
     def _close_on(self, error: Exception, family: Family) -> None:
         """End what is left of a family on an error of its top-level list."""

@@ -160,6 +160,11 @@ class Sweep:
         return made
 
     @property
+    def asking(self) -> int:
+        """How many walks wait for an answer."""
+        return sum(part.is_asking for part in self._parts)
+
+    @property
     def is_read(self) -> bool:
         """Whether there is nothing left to ask. What was received may not be written yet."""
         return not self._parts

@@ -98,6 +98,15 @@ class Bookmark:
             self.complete_until,
         )
 
+    def within(self, span: Range) -> Bookmark:
+        """What of the bookmark is about `span`."""
+        return replace(
+            self,
+            since=max(self.since, span.since),
+            until=min(self.until, span.until),
+            pending=common(self.pending, [span]),
+        )
+
     def _read_from(self, moment: int, until: int) -> int:
         """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""
         if self.since > moment or any(span.until > moment for span in self.pending):

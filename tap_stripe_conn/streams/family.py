@@ -165,10 +165,16 @@ class Family:
             for member in self.members:
                 member.unread(unread)
 
-    def finish(self) -> None:
-        """Move the members' bookmarks: all is written."""
+    def finish(self) -> Family | None:
+        """Move the members' bookmarks: all is written.
+
+        Returns:
+            What there is to read after that, for members that have only resumed a run by now.
+        """
         for member in self.members:
             member.finish()
+        resumed = [member for member in self.members if member.plan.is_resumed]
+        return Family(self.root, resumed, self._source) if resumed else None
 
     def pages_left(self, lane: Lane) -> float | None:
         """A guess at how many requests of a lane there are to make; None without a clue."""
@@ -195,7 +201,8 @@ class Family:
                 if (request := lane.ask()) is not None:
                     yield from self._answer(request)
                     self.save()
-        self.finish()
+        if further := self.finish():
+            yield from further.read()
 
     def _answer(self, request: Request) -> Iterator[Batch | Failure]:
         try:
@@ -232,13 +239,11 @@ class Family:
     ) -> list[Row]:
         """The rows of children that their parents hold; the others become jobs."""
         rows: list[Row] = []
-        parent = child.resource.parent
+        parent, spans = child.resource.parent, child.plan.spans
         if parent is None:
             return rows
         for parent_row in objects:
-            created = self.root.created(parent_row)
-            spans = child.plan.spans_of(created)
-            if not spans or not child.plan.walks(created):
+            if not spans or not child.plan.walks(self.root.created(parent_row)):
                 continue
             found = children_in(parent_row, child)
             if found is None:
@@ -250,12 +255,11 @@ class Family:
                         child=child,
                         parent_id=parent_row["id"],
                         parents=parents,
-                        own_spans=spans,
                     )
                 )
                 parents.unread += 1
             else:
-                rows += child.rows(found, parent_row["id"], spans)
+                rows += child.rows(found, parent_row["id"])
         return rows
 
     def _written(self, parents: Parents) -> None:
@@ -288,7 +292,7 @@ class Family:
         self._children[child].pages += 1
         try:
             page = job.sweep.receive(request.walk, answer)
-            rows = child.rows(page.rows, job.parent_id, job.own_spans)
+            rows = child.rows(page.rows, job.parent_id)
         except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
             yield self._lose(child, error)
             return

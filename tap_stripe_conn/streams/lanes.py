@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from tap_stripe_conn.streams.stream import StripeStream
 
 FAN_OUT: Final = 50
-"""Lists of children to read, at one endpoint, while which no further parents are asked for: two
-seconds' worth of Stripe's limit for an endpoint."""
+"""Lists of children to read, at one endpoint, with which it is busy enough: two seconds by Stripe's
+limit. A page of parents is only read when all their children are; many at once would be lost all
+together in a crash."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -57,8 +58,6 @@ class ChildrenJob(Job):
     child: StripeStream
     parent_id: str
     parents: Parents
-    own_spans: Sequence[Range]
-    """Creation times of the children to take."""
 
 
 class Request(NamedTuple):
@@ -147,7 +146,10 @@ class Lane:
 
     @property
     def _is_ahead(self) -> bool:
-        return any(len(lane) >= FAN_OUT for lane in self.feeds)
+        asking = sum(job.sweep.asking for job in self.begun) if self.pages else 0
+        return any(
+            len(lane) + asking * lane.jobs / max(1, self.pages) >= FAN_OUT for lane in self.feeds
+        )
 
     def __len__(self) -> int:
         """How many jobs are not done."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -40,9 +40,10 @@ class Plan:
         """Whether a top-level row is one of those, as far as it says when it was made."""
         return created is None or any(span.since <= created < span.until for span in self.walked)
 
-    def spans_of(self, created: int | None) -> Sequence[Range]:  # noqa: ARG002 - all the same to most
-        """As `spans`, for the children of a top-level row that was made then."""
-        return self.spans
+    @property
+    def is_resumed(self) -> bool:
+        """Whether this only completes an interrupted run, after which there is more to read."""
+        return False
 
     def state(self, unread: Sequence[Range]) -> dict[str, Any] | None:  # noqa: ARG002 - none in any case
         """The stream's state when all but `unread` of the top-level list is written.
@@ -80,31 +81,26 @@ class IncrementalChildPlan(Plan):
     """Children in time by their own creation: those that are new, of old parents as well."""
 
     bookmark: Bookmark
-    """When all parents have been walked."""
-
-    claimed: Bookmark
-    """Meanwhile, but for its `pending_parents`."""
-
-    unread_parents: Sequence[Range]
-    """Creation times of parents whose children no run has read, up to `claimed.until`."""
-
-    new: Sequence[Range] = field(default=())
-    """As `spans`, for the other parents."""
-
-    @override
-    def spans_of(self, created: int | None) -> Sequence[Range]:
-        is_unread = created is None or any(
-            span.since <= created < span.until for span in self.unread_parents
-        )
-        return self.spans if is_unread else self.new
 
     @override
     def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        if not unread:
-            return self.bookmark.with_unread([]).state()
-        left = common(self.unread_parents, unread)
-        claimed = self.claimed if left else self.claimed.with_unread([])
-        return replace(claimed, pending_parents=left).state()
+        left = common(self.walked, unread)
+        bookmark = self.bookmark if left else self.bookmark.with_unread([])
+        return replace(bookmark, pending_parents=left).state()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumedChildPlan(IncrementalChildPlan):
+    """The same for the parents that an interrupted run left, up to where that one began.
+
+    To ask all others for what is newer takes a request for each, which may be what the interrupted
+    run did not live to do: that comes after.
+    """
+
+    @property
+    @override
+    def is_resumed(self) -> bool:
+        return True
 
 
 def plan(
@@ -137,7 +133,7 @@ def plan(
     before = Bookmark.of(resource.name, state)
     overlap = OVERLAP[top_level.api_mode]
     if incremental and is_child:
-        return _of_children(before or Bookmark(), [walked], source, overlap)
+        return _of_children(before or Bookmark(), newest_first([walked]), source, overlap)
     if incremental:
         bookmark = (before or Bookmark()).extended(source.span, overlap=overlap, now=source.settled)
         return IncrementalPlan(walked=bookmark.pending, spans=bookmark.pending, bookmark=bookmark)
@@ -152,20 +148,11 @@ def plan(
 def _of_children(
     before: Bookmark, parents: list[Range], source: Source, overlap: int
 ) -> IncrementalChildPlan:
+    if before.pending_parents:
+        left = before.within(Range(source.span.since, min(source.span.until, source.settled)))
+        walked = common(parents, before.pending_parents)
+        if walked and left.pending:
+            return ResumedChildPlan(walked=walked, spans=left.pending, bookmark=left)
     bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
-    if before.pending_parents is None:
-        claimed, unread, new = bookmark, parents, bookmark.pending
-    else:
-        # An interrupted run is completed as of its own end, and what came later is read of all.
-        claimed = replace(before, until=min(before.until, source.settled))
-        unread = before.pending_parents
-        read = claimed.with_unread([])
-        new = read.extended(source.span, overlap=overlap, now=source.settled).pending
-    return IncrementalChildPlan(
-        walked=parents if bookmark.pending else [],
-        spans=bookmark.pending,
-        bookmark=bookmark,
-        claimed=claimed,
-        unread_parents=unread,
-        new=new,
-    )
+    walked = parents if bookmark.pending else []
+    return IncrementalChildPlan(walked=walked, spans=bookmark.pending, bookmark=bookmark)
