@@ -106,4 +106,6 @@ def kill(tap: Tap, lines: int, state: dict[str, object] | None = None) -> Output
 
 def is_midway(output: Output) -> bool:
     """Whether the last line is a STATE that tells what of the stream is still to read."""
-    return output.last == "STATE" and "pending" in output.states[-1]["bookmarks"]["charges"]
+    if output.last != "STATE":
+        return False
+    return "pending" in output.states[-1].get("bookmarks", {}).get("charges", {})
