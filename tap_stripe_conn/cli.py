@@ -24,7 +24,7 @@ from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, 
 from tap_stripe_conn.config import SECRETS, ConfigError, secrets_of
 from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
 from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, INTERRUPTED, NOT_WHOLE
-from tap_stripe_conn.interrupts import Interrupted
+from tap_stripe_conn.interrupts import Interrupted, ignored
 from tap_stripe_conn.messages import OutputError, output
 from tap_stripe_conn.redaction import conceal, protect_logs, protect_stderr, redacted
 from tap_stripe_conn.report import Report, joined
@@ -95,6 +95,7 @@ class StripeCommand(SingerCommand):
         except click.Abort:
             _fail("Interrupted", code=INTERRUPTED)
         except Interrupted as interrupted:
+            ignored()
             _fail("Interrupted", code=interrupted.exit_code)
         except Exception as error:
             if not isinstance(error, EXPECTED):
@@ -192,6 +193,7 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     try:
         outcomes = tap.sync()
     except Interrupted as interrupted:
+        ignored()
         _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
     except (StripeError, ConnectionFailedError, CredentialsError) as error:
         raise RunFailedError(

@@ -64,6 +64,13 @@ class Interrupts:
             raise Interrupted(waiting)
 
 
+def ignored() -> None:
+    """From now on no signal changes how the program ends."""
+    if current_thread() is main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_IGN)
+
+
 def to_its_end(call: Callable[[], _T]) -> _T:
     """The result of a call that no signal cuts short; what arrived meanwhile arrives after it."""
     if current_thread() is not main_thread():

@@ -51,6 +51,11 @@ class WholeMessageWriter(MsgSpecWriter):
     cuts short a write that waits for the loader, and the rest of the message would be lost.
     """
 
+    def __init__(self) -> None:
+        """As the SDK's."""
+        super().__init__()
+        self._is_cut = False
+
     @override
     def write_message(self, message: Message) -> None:
         """Write a message to stdout, to its end.
@@ -76,7 +81,12 @@ class WholeMessageWriter(MsgSpecWriter):
             self._write_lines(lines)
 
     def _write_lines(self, lines: bytearray) -> None:
+        if self._is_cut:
+            return
+        # A second signal does not wait. What would follow a half line, no reader could read.
+        self._is_cut = True
         with output(), memoryview(lines) as line:
             written = 0
             while written < len(line):
                 written += sys.stdout.buffer.write(line[written:])
+        self._is_cut = False

@@ -133,7 +133,10 @@ def plan(
     before = Bookmark.of(resource.name, state)
     overlap = OVERLAP[top_level.api_mode]
     if incremental and is_child:
-        return _of_children(before or Bookmark(), newest_first([walked]), source, overlap)
+        # Of an interrupted whole read, state tells in its parents' time.
+        is_own_time = "pending" not in state or "replication_key" in state
+        before = before if before and is_own_time else Bookmark()
+        return _of_children(before, newest_first([walked]), source, overlap)
     if incremental:
         bookmark = (before or Bookmark()).extended(source.span, overlap=overlap, now=source.settled)
         return IncrementalPlan(walked=bookmark.pending, spans=bookmark.pending, bookmark=bookmark)
