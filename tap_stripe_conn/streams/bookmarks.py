@@ -65,12 +65,10 @@ class Bookmark:
             state["replication_key_value"] = rfc3339(complete_until)
         if self.since > 0:
             state["since"] = rfc3339(self.since)
-        return state | self.unfinished()
+        return state | self.unfinished() if self.pending else state
 
     def unfinished(self) -> dict[str, Any]:
-        """What state tells of a span that is being read; nothing if none is."""
-        if not self.pending:
-            return {}
+        """What state tells of a span that is being read."""
         state: dict[str, Any] = {"since": rfc3339(self.since)} if self.since > 0 else {}
         state |= {"until": rfc3339(self.until), "pending": _in_state(self.pending)}
         if self.pending_parents is not None:

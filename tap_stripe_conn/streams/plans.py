@@ -73,24 +73,32 @@ class FullTablePlan(Plan):
 
     @override
     def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        return self.bookmark.with_unread(unread).unfinished()
+        left = self.bookmark.with_unread(unread)
+        return left.unfinished() if left.pending else {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncrementalChildPlan(Plan):
+class DatedChildPlan(Plan):
     """Children in time by their own creation: those that are new, of old parents as well."""
 
     bookmark: Bookmark
+    """Of the children's time."""
+
+    incremental: bool
+    """Whether state tells, when all is read, where the next run goes on."""
 
     @override
     def state(self, unread: Sequence[Range]) -> dict[str, Any]:
         left = common(self.walked, unread)
         bookmark = self.bookmark if left else self.bookmark.with_unread([])
-        return replace(bookmark, pending_parents=left).state()
+        bookmark = replace(bookmark, pending_parents=left)
+        if self.incremental:
+            return bookmark.state()
+        return bookmark.unfinished() if left or self.is_resumed else {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumedChildPlan(IncrementalChildPlan):
+class ResumedChildPlan(DatedChildPlan):
     """The same for the parents that an interrupted run left, up to where that one began.
 
     To ask all others for what is newer takes a request for each, which may be what the interrupted
@@ -123,39 +131,40 @@ def plan(
     Raises:
         ConfigError: The state is not one of this tap's.
     """
-    own = newest_first([source.span])
+    spans = newest_first([source.span])
     is_child = resource is not top_level
     # Children that are in time by their own creation may hang off any parent.
-    any_parent = is_child and resource.created_field is not None
-    walked = Range(0, source.span.until) if any_parent else source.span
+    is_dated_child = is_child and resource.created_field is not None
+    parents = Range(0, source.span.until) if is_dated_child else source.span
     if top_level.created_filter is None:
-        return Plan(walked=[walked], spans=own)
-    before = Bookmark.of(resource.name, state)
+        return Plan(walked=[parents], spans=spans)
+    before = Bookmark.of(resource.name, state) or Bookmark()
+    if not incremental and ("pending" not in state or "replication_key" in state):
+        before = Bookmark()  # state tells of no whole read that was interrupted
     overlap = OVERLAP[top_level.api_mode]
-    if incremental and is_child:
-        # Of an interrupted whole read, state tells in its parents' time.
-        is_own_time = "pending" not in state or "replication_key" in state
-        before = before if before and is_own_time else Bookmark()
-        return _of_children(before, newest_first([walked]), source, overlap)
+    if is_dated_child:
+        return _of_dated_children(before, parents, source, overlap, incremental=incremental)
+    bookmark = before.extended(parents, overlap=overlap, now=source.settled)
     if incremental:
-        bookmark = (before or Bookmark()).extended(source.span, overlap=overlap, now=source.settled)
         return IncrementalPlan(walked=bookmark.pending, spans=bookmark.pending, bookmark=bookmark)
-    # Of a run that was incremental, state tells nothing about a whole read.
-    if before is None or "replication_key" in state:
-        before = Bookmark()
-    bookmark = before.extended(walked, overlap=overlap, now=source.settled)
-    spans = own if is_child else bookmark.pending
+    spans = spans if is_child else bookmark.pending
     return FullTablePlan(walked=bookmark.pending, spans=spans, bookmark=bookmark)
 
 
-def _of_children(
-    before: Bookmark, parents: list[Range], source: Source, overlap: int
-) -> IncrementalChildPlan:
+def _of_dated_children(
+    before: Bookmark, parents: Range, source: Source, overlap: int, *, incremental: bool
+) -> DatedChildPlan:
     if before.pending_parents:
         left = before.within(Range(source.span.since, min(source.span.until, source.settled)))
-        walked = common(parents, before.pending_parents)
+        walked = common([parents], before.pending_parents)
         if walked and left.pending:
-            return ResumedChildPlan(walked=walked, spans=left.pending, bookmark=left)
+            return ResumedChildPlan(
+                walked=walked, spans=left.pending, bookmark=left, incremental=incremental
+            )
     bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
-    walked = parents if bookmark.pending else []
-    return IncrementalChildPlan(walked=walked, spans=bookmark.pending, bookmark=bookmark)
+    return DatedChildPlan(
+        walked=newest_first([parents]) if bookmark.pending else [],
+        spans=bookmark.pending,
+        bookmark=bookmark,
+        incremental=incremental,
+    )
