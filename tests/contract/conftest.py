@@ -106,10 +106,14 @@ class TapCommand:
         *options: str,
         select: Iterable[str] | None = None,
         stdout: IO[bytes] | int = subprocess.PIPE,
+        **settings: object,
     ) -> subprocess.Popen[str]:
         """Start it, to be interrupted."""
         return subprocess.Popen(  # noqa: S603 - our own command
-            [COMMAND, *self._arguments(*options, select=select)],
+            [
+                COMMAND,
+                *self._arguments(*options, select=select, catalog=None, state=None, **settings),
+            ],
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
