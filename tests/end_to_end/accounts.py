@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.end_to_end.truth import keys_in, keys_of
+from tap_stripe_conn.streams.bookmarks import Bookmark
+from tests.end_to_end.truth import keys_in, keys_of, rows_of
 from tests.fake_stripe import FakeStripe
+from tests.fake_stripe.ids import dice, make_id
+from tests.fake_stripe.seeding import SINCE, UNTIL
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from tap_stripe_conn.api.lists import Range
     from tests.end_to_end.tap import Output
     from tests.end_to_end.truth import Key
 
@@ -52,6 +56,17 @@ CHILDREN = [
 
 STREAMS = sorted(RESOURCES + CHILDREN)
 
+BARE: dict[str, tuple[str | None, int]] = {
+    "application_fees": (None, 800),
+    "application_fee_refunds": ("application_fees", 1_200),
+    "charges": (None, 20_000),
+    "customers": (None, 100),
+    "customer_balance_transactions": ("customers", 1_500),
+    "invoices": (None, 3_000),
+    "invoice_line_items": ("invoices", 6_000),
+}
+"""Streams whose reading can be gone on with, with their parents and how many rows they get."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -82,6 +97,27 @@ def seeded(*, rows: int) -> Iterator[Account]:
         yield Account(stripe, keys_of(stripe, STREAMS))
 
 
+@contextmanager
+def bare() -> Iterator[Account]:
+    """More than 30,000 rows without content, which take little time; of each kind of children there
+    are some lists that are longer than what is embedded."""
+    stripe = FakeStripe()
+    chance = dice("bare")
+    number = 0
+    for stream, (above, rows) in BARE.items():
+        kind = stripe.catalogue.resources[stream].objects[0]
+        parents: list[str | None] = list(stripe.ids(above)) if above else [None]
+        longer = [parent for parent in parents[:: len(parents) // 20 or 1] if parent] * 12
+        for parent in [*(parents[n % len(parents)] for n in range(rows)), *longer]:
+            number += 1
+            row: dict[str, Any] = {"id": make_id(kind, number, testmode=True)}
+            if stripe.catalogue.resources[stream].created_field:
+                row["created"] = chance.randrange(SINCE, UNTIL)
+            stripe.put(stream, row, parent=parent)
+    with stripe:
+        yield Account(stripe, keys_of(stripe, list(BARE)))
+
+
 def last_state(outputs: list[Output]) -> dict[str, object] | None:
     """What the next run goes on from; None where no run came as far as its first STATE."""
     return next((output.states[-1] for output in reversed(outputs) if output.states), None)
@@ -89,3 +125,24 @@ def last_state(outputs: list[Output]) -> dict[str, object] | None:
 
 def union(account: Account, outputs: list[Output]) -> set[Key]:
     return {key for output in outputs for key in keys_in(account.stripe, output.rows)}
+
+
+def parents_of(account: Account) -> dict[Key, int]:
+    """When each row's parent was made, or itself where it has none."""
+    made: dict[Key, int] = {}
+    for stream, (above, _) in BARE.items():
+        created = {row["id"]: row["created"] for row in account.stripe.objects(above or stream)}
+        column = account.stripe.catalogue.resources[stream].parent
+        for row in rows_of(account.stripe, stream):
+            (key,) = keys_in(account.stripe, {stream: [row]})
+            made[key] = created[row[column.column] if column else row["id"]]
+    return made
+
+
+def unread_in(state: Mapping[str, Any] | None, stream: str) -> list[Range] | None:
+    """Creation times of the parents that a state says are to read; None: it says nothing."""
+    bookmarks = state["bookmarks"] if state else {}
+    bookmark = Bookmark.of(stream, bookmarks.get(stream, {}))
+    if bookmark is None:
+        return None
+    return bookmark.pending if bookmark.pending_parents is None else bookmark.pending_parents

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import termios
@@ -23,7 +24,6 @@ import msgspec
 from tools.quickstart.pipeline import select
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.fake_stripe import FakeStripe
@@ -66,6 +66,9 @@ class Output:
     states: list[Message] = field(default_factory=list)
     """Values of the STATE messages."""
 
+    rows_after_state: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    """Rows after the last of them."""
+
     last: str = ""
     """Type of the last message."""
 
@@ -93,10 +96,12 @@ class Output:
         self.last = message["type"]
         if self.last == "RECORD":
             self.rows[message["stream"]].append(message["record"])
+            self.rows_after_state[message["stream"]].append(message["record"])
         elif self.last == "SCHEMA":
             self.schemas[message["stream"]] = message["schema"]
         elif self.last == "STATE":
             self.states.append(message["value"])
+            self.rows_after_state.clear()
 
 
 class Tap:
@@ -164,7 +169,8 @@ class Tap:
             else:
                 output.read(process, until=when)
             process.send_signal(signum)
-            time.sleep(_DELIVERY)
+            if signum != signal.SIGKILL:
+                time.sleep(_DELIVERY)
             output.read(process)
         return self._ended(output, process)
 
@@ -214,8 +220,10 @@ def settings_for(stripe: FakeStripe) -> dict[str, object]:
 
 
 def catalog(streams: Sequence[str]) -> dict[str, Any]:
-    """The tap's catalog with only some streams selected."""
-    selected = deepcopy(_discovered())
+    """The tap's catalog with only some streams, which are selected."""
+    wanted = set(streams)  # the tap reads a small catalog in a third of the time
+    found = [each for each in _discovered()["streams"] if each["tap_stream_id"] in wanted]
+    selected = deepcopy({"streams": found})
     assert select(selected, streams) == len(streams), "there is no such stream"
     return selected
 
