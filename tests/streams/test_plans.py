@@ -259,6 +259,12 @@ def test_a_run_that_wants_less_does_not_take_the_rest_of_an_interrupted_one_for_
     reading.run(Run(120, 0, FOREVER, None))
 
 
+def test_a_whole_read_that_was_interrupted_takes_what_an_earlier_start_date_adds() -> None:
+    reading = Reading(DATED, [Row(0, parent=0, made=0)])
+    reading.run(Run(120, 0, Range(60, 180), [[Range(60, 120)]]))
+    reading.run(Run(120, 0, FOREVER, None))
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @given(data=st.data())
 def test_what_was_read_is_not_read_again_but_for_the_overlap(
