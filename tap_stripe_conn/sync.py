@@ -114,6 +114,9 @@ class Sync:
                 if fetched is not None:
                     self._receive(fetched, crew)
                 self._tell()
+            for stream in self._streams:
+                if self._outcomes[stream.name].readable:
+                    stream.conclude()
         return [self._outcomes[stream.name] for stream in self._streams]
 
     @contextmanager

@@ -67,14 +67,13 @@ class IncrementalPlan(Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class FullTablePlan(Plan):
-    """Everything in each run; state tells what is left of one that was interrupted."""
+    """Everything in each run; state tells what is read until the run is over."""
 
     bookmark: Bookmark
 
     @override
     def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        left = self.bookmark.with_unread(unread)
-        return left.unfinished() if left.pending else {}
+        return self.bookmark.with_unread(unread).unfinished()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +84,14 @@ class DatedChildPlan(Plan):
     """Of the children's time."""
 
     incremental: bool
-    """Whether state tells, when all is read, where the next run goes on."""
+    """Whether state tells, when the run is over, where the next one goes on."""
 
     @override
     def state(self, unread: Sequence[Range]) -> dict[str, Any]:
         left = common(self.walked, unread)
         bookmark = self.bookmark if left else self.bookmark.with_unread([])
         bookmark = replace(bookmark, pending_parents=left)
-        if self.incremental:
-            return bookmark.state()
-        return bookmark.unfinished() if left or self.is_resumed else {}
+        return bookmark.state() if self.incremental else bookmark.unfinished()
 
 
 @dataclass(frozen=True, kw_only=True)

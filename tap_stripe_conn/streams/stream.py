@@ -117,17 +117,20 @@ class StripeStream(Stream):
         state = self.plan.state(spans)
         if state is None:
             return
-        bookmarks = self.tap_state.setdefault("bookmarks", {})
         # In one step: a signal between two would leave a state that says something else.
-        if state:
-            bookmarks[self.name] = state
-        else:
-            bookmarks.pop(self.name, None)
+        self.tap_state.setdefault("bookmarks", {})[self.name] = state
         self.state_manager.is_flushed = False
 
     def finish(self) -> None:
         """Move the bookmark: all rows have been written."""
         self.unread([])
+
+    def conclude(self) -> None:
+        """Forget what state tells of a whole read: the run is over, and the next begins afresh."""
+        bookmarks = self.tap_state.get("bookmarks", {})
+        if "replication_key" not in bookmarks.get(self.name, {"replication_key": None}):
+            del bookmarks[self.name]
+            self.state_manager.is_flushed = False
 
     @cached_property
     def shaper(self) -> RowShaper:
@@ -237,6 +240,7 @@ class StripeStream(Stream):
             if isinstance(result, Failure):
                 raise result.error
             yield from result.rows
+        self.conclude()
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
