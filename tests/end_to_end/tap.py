@@ -152,6 +152,7 @@ class Tap:
         state: Mapping[str, object] | None = None,
         signum: signal.Signals,
         when: Callable[[Output], bool] | None,
+        times: int = 1,
     ) -> Output:
         """Run, send it a signal, and read what it has written to the end, as a loader would.
 
@@ -161,6 +162,7 @@ class Tap:
             signum: The signal.
             when: Sends it after the first line for which this is true; None: as soon as the tap
                 waits for the pipe to be read.
+            times: How often it is sent.
         """
         output = Output()
         with self._running(streams, state) as process:
@@ -168,9 +170,10 @@ class Tap:
                 _wait_until_full(process)
             else:
                 output.read(process, until=when)
-            process.send_signal(signum)
-            if signum != signal.SIGKILL:
-                time.sleep(_DELIVERY)
+            for _ in range(times):
+                process.send_signal(signum)
+                if signum != signal.SIGKILL:
+                    time.sleep(_DELIVERY)
             output.read(process)
         return self._ended(output, process)
 

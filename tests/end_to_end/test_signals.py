@@ -98,3 +98,18 @@ def test_a_signal_tears_no_message_in_two_while_the_loader_is_slow(
     assert second.code == 0, second.errors[-2000:]
     written = keys_in(stripe, first.rows) | keys_in(stripe, second.rows)
     assert written.keys() == seeded
+
+
+@pytest.mark.parametrize("buffering", BUFFERING)
+def test_a_second_signal_does_not_wait_for_the_loader_and_nothing_follows_what_it_cuts(
+    stripe: FakeStripe, tmp_path: Path, buffering: str
+) -> None:
+    ids = set(stripe.seed("charges", 300))
+    tap = Tap.of(stripe, tmp_path, environ=BUFFERING[buffering])
+    first = tap.interrupted(["charges"], signum=signal.SIGTERM, when=None, times=2)
+    assert first.code == 143
+    assert first.last_error == "Interrupted; the last STATE covers what was written"
+    assert b'{"type":"STATE"' not in first.cut
+    state = first.states[-1] if first.states else None
+    second = tap.run(["charges"], state=state)
+    assert {row["id"] for output in (first, second) for row in output.rows["charges"]} == ids

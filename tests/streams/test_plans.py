@@ -261,6 +261,17 @@ def test_a_run_that_wants_less_does_not_take_the_rest_of_an_interrupted_one_for_
     reading.run(Run(120, 0, FOREVER, None))
 
 
+@given(data=st.data())
+def test_runs_that_are_whole_or_incremental_by_turns_bring_everything_together(
+    data: st.DataObject,
+) -> None:
+    reading = Reading(OWN_TIME, data.draw(accounts(OWN_TIME)))
+    for run in data.draw(runs(change="any time")):
+        whole = run.crash is not None and data.draw(st.booleans())
+        reading.kind = Kind(OWN_TIME.stream, incremental=not whole)
+        reading.run(run)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.incremental], ids=str)
 def test_a_whole_read_that_another_streams_crash_cut_off_from_its_end_is_not_begun_again(
     kind: Kind,
