@@ -198,7 +198,7 @@ class Sync:
     # What came of it
 
     def _receive(self, fetched: Fetched[_Asked], crew: Crew[_Asked]) -> None:
-        (asked, request), answer = fetched
+        (asked, request), answer = fetched.purpose, fetched.answer
         asked.under_way -= 1
         family = asked.family
         for turn in self._turns:

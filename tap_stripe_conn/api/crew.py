@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tap_stripe_conn.api.errors import ConnectionFailedError, UnreachableError
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Fetched(NamedTuple, Generic[_T]):
+@dataclass(frozen=True)
+class Fetched(Generic[_T]):
     """What came of a request."""
 
     purpose: _T

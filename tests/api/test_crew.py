@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tap_stripe_conn.api.client import Answer
-from tap_stripe_conn.api.crew import Crew
+from tap_stripe_conn.api.crew import Crew, Fetched
 from tap_stripe_conn.api.errors import (
     ConnectionFailedError,
     ForbiddenError,
@@ -87,7 +87,7 @@ def test_answers_come_with_their_purpose_in_the_order_of_their_coming(
     for path in ("/c", "/a", "/b"):
         client.answer(path)
         fetched = crew.next(PATIENCE)
-        assert fetched == (f"for {path}", Answer(path.encode(), None))
+        assert fetched == Fetched(f"for {path}", Answer(path.encode(), None))
     assert crew.under_way == 0
 
 
@@ -135,8 +135,9 @@ def test_an_error_comes_as_the_answer_and_its_thread_goes_on(
     client.answer("/a")
     client.answer("/b")
     ask(crew, "/a", "/b")
-    answers = dict(filter(None, [crew.next(PATIENCE), crew.next(PATIENCE)]))
-    assert answers == {"for /a": error, "for /b": Answer(b"/b", None)}
+    answers = [crew.next(PATIENCE), crew.next(PATIENCE)]
+    assert Fetched("for /a", error) in answers
+    assert Fetched("for /b", Answer(b"/b", None)) in answers
 
 
 @pytest.mark.parametrize(
