@@ -114,6 +114,9 @@ class Display:
         self._picture = ""
         """What is on the terminal, with the way back to the cursor's line."""
 
+        self._is_mid_line = False
+        """Whether somebody has written the part of a line, which a picture would cost its text."""
+
         self._lock = threading.RLock()
         self._undo = ExitStack()
 
@@ -148,8 +151,10 @@ class Display:
             lines: Of all streams, those that matter most first.
         """
         drawn = self._drawn(headline, lines)
-        self._picture = "\n".join(["", *drawn]) + f"\x1b[{len(drawn)}A\r"
-        self._write(ERASE + self._picture)
+        with self._lock:
+            self._picture = "\n".join(["", *drawn]) + f"\x1b[{len(drawn)}A\r"
+            if not self._is_mid_line:
+                self._write(ERASE + self._picture)
 
     @contextmanager
     def making_way(self, *, whole: bool) -> Iterator[None]:
@@ -161,6 +166,7 @@ class Display:
         with self._lock:
             self._write(ERASE)
             yield
+            self._is_mid_line = not whole
             if whole:
                 self._write(self._picture)
 

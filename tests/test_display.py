@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -15,7 +17,9 @@ from typing import TYPE_CHECKING
 import pexpect
 import pyte
 import pytest
+from typing_extensions import override
 
+from tap_stripe_conn.display import Display
 from tests.watched_run import RECORD
 
 if TYPE_CHECKING:
@@ -271,3 +275,30 @@ def test_rich_is_loaded_for_nobody_but_who_watches() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert loaded.stdout == "False\n"
+
+
+class Paper(io.StringIO):
+    """A terminal in memory, and what stands on it."""
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def lines(self) -> list[str]:
+        screen = pyte.Screen(80, 24)
+        pyte.Stream(screen).feed(self.getvalue().replace("\n", "\r\n"))
+        return [line.rstrip() for line in screen.display]
+
+
+def test_a_picture_costs_no_line_that_is_only_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = Paper()
+    monkeypatch.setattr("sys.stderr", paper)
+    with Display([logging.StreamHandler(paper)], instead_of="progress") as display:
+        display.show("12 rows", [])
+        sys.stderr.write("a line of a library's")
+        display.show("13 rows", [])
+        sys.stderr.write(" own\n")
+        display.show("14 rows", [])
+        assert paper.lines[:3] == ["a line of a library's own", "", "14 rows"]
+    assert [line for line in paper.lines if line] == ["a line of a library's own"]
