@@ -166,7 +166,9 @@ class Sync:
     def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float, waiting: int) -> bool:
         lane = turn.lane
         if turn.under_way >= self._limiter.most_in_flight(lane.endpoint):
-            return False  # many of them are tried again, while others could be asked
+            # Many of them are tried again, while others could be asked; until an answer comes.
+            turn.due = now + LONGEST_WAIT
+            return False
         request = turn.request or lane.ask()
         if request is None and crew.answered == 0:
             # There could be more requests under way: what is being read is divided.
