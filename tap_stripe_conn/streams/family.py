@@ -138,7 +138,7 @@ class Family:
         if (
             isinstance(error, UnreadableAnswerError)
             and error.retriable
-            and job.unreadable < MAX_TRIES
+            and job.unreadable + 1 < MAX_TRIES
         ):
             logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
             job.unreadable += 1
