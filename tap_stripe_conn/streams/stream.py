@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from tap_stripe_conn.api.lists import Listing
 from tap_stripe_conn.catalogue import schemas
+from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.family import Failure, Family
 from tap_stripe_conn.streams.plans import Plan, plan
 from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
@@ -126,11 +127,17 @@ class StripeStream(Stream):
         self.unread([])
 
     def conclude(self) -> None:
-        """Forget what state tells of a whole read: the run is over, and the next begins afresh."""
+        """The run is over: of a whole read, state keeps where an incremental one can go on."""
         bookmarks = self.tap_state.get("bookmarks", {})
-        if "replication_key" not in bookmarks.get(self.name, {"replication_key": None}):
+        state = bookmarks.get(self.name, {})
+        if not state or "replication_key" in state:
+            return
+        bookmark = Bookmark.of(self.name, state)
+        if bookmark is not None and self.resource.incremental:
+            bookmarks[self.name] = bookmark.state()
+        else:
             del bookmarks[self.name]
-            self.state_manager.is_flushed = False
+        self.state_manager.is_flushed = False
 
     @cached_property
     def shaper(self) -> RowShaper:

@@ -109,6 +109,15 @@ def test_a_stream_forced_to_full_table_reads_everything_again(
     assert len(tap(catalog=catalog, state=first.state).ids("charges")) == 3
 
 
+def test_after_a_whole_read_an_incremental_run_goes_on_from_there(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    stripe.seed("charges", 3)
+    whole = tap(catalog=catalog_of(["charges"], **{"forced-replication-method": "FULL_TABLE"}))
+    assert len(whole.ids("charges")) == 3
+    assert tap(select=["charges"], state=whole.state).ids("charges") == []
+
+
 def test_a_missing_permission_is_named_and_the_others_go_on(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
