@@ -224,6 +224,19 @@ class TapStripeConn(Tap):
         return [StripeStream(self, resource) for resource in self.catalogue.resources.values()]
 
     @property
+    @override
+    def catalog_dict(self) -> dict[str, Any]:
+        """The catalog as discovery prints it, which says how each stream's changes are caught."""
+        document = super().catalog_dict
+        for entry in document["streams"]:
+            resource = self.catalogue.resources[entry["tap_stream_id"]]
+            of_stream = next(each for each in entry["metadata"] if not each["breadcrumb"])
+            of_stream["metadata"][f"{self.name}.changes"] = resource.changes
+            if resource.untold:
+                of_stream["metadata"][f"{self.name}.untold"] = resource.untold
+        return document
+
+    @property
     def stripe_streams(self) -> dict[str, StripeStream]:
         """All streams, by name."""
         return cast("dict[str, StripeStream]", self.streams)

@@ -62,7 +62,7 @@ class StripeStream(Stream):
         super().__init__(tap, schema=schema, name=resource.name)
         self._stripe_tap = tap
         self.primary_keys = resource.primary_key
-        self.replication_key = UPDATED_AT if resource.incremental else None
+        self.replication_key = UPDATED_AT if resource.listed_by_time else None
         self.plan = Plan(walked=[], spans=[])
         """What this run reads, once it has begun."""
 
@@ -133,7 +133,7 @@ class StripeStream(Stream):
         if not state or "replication_key" in state:
             return
         bookmark = Bookmark.of(self.name, state)
-        if bookmark is not None and self.resource.incremental:
+        if bookmark is not None and self.resource.listed_by_time:
             bookmarks[self.name] = bookmark.state()
         else:
             del bookmarks[self.name]
@@ -319,7 +319,7 @@ def stream_schema(resource: Resource) -> dict[str, Any]:
             **properties.get(column, {}),
             "type": ["string", "null"],
         }
-    if resource.incremental:
+    if resource.listed_by_time:
         properties[UPDATED_AT] = {
             "description": "Time of the last known change.",
             "format": "date-time",
