@@ -50,6 +50,7 @@ from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
+from tap_stripe_conn.streams.plans import DAY
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Sync
@@ -214,7 +215,19 @@ class TapStripeConn(Tap):
         end = self.settings.until
         until = by_stripe if end is None else min(by_stripe, end)
         settled = min(by_stripe, int(time.time()) + 1)
-        return Source(self.client, self.catalogue, Range(self.settings.since, until), settled)
+        return Source(
+            self.client,
+            self.catalogue,
+            Range(self.settings.since, until),
+            settled,
+            events=self._events,
+            mutable_window=self.settings.mutable_window_days * DAY,
+        )
+
+    @cached_property
+    def _events(self) -> StripeStream:
+        """Stripe's events, also where they can't be selected."""
+        return StripeStream(self, self.catalogue.resources["events"])
 
     # Streams
 

@@ -47,7 +47,9 @@ class IdLookup:
         """
         self._before, _, rest = retrieve.partition("{")
         self._after = rest.partition("}")[2]
-        self._listing = replace(listing, path=retrieve, endpoint=retrieve, params={}, singleton=True)
+        self._listing = replace(
+            listing, path=retrieve, endpoint=retrieve, params={}, singleton=True
+        )
         self._waiting: deque[str] = deque()
         self._asked: dict[int, tuple[Walk, str]] = {}
 
@@ -110,6 +112,10 @@ class IdLookup:
     def split(self, idle: int) -> int:  # noqa: ARG002 - each row is a request already
         """Nothing can be divided further."""
         return 0
+
+    def without_expanding(self) -> None:
+        """Ask for no expanded fields from now on."""
+        self._listing = replace(self._listing, expand=())
 
     @property
     def asking(self) -> int:
@@ -237,6 +243,10 @@ class WindowLookup:
             made += 1
         return made
 
+    def without_expanding(self) -> None:
+        """Ask for no expanded fields from now on."""
+        self._listing = replace(self._listing, expand=())
+
     @property
     def asking(self) -> int:
         """How many requests wait for an answer."""
@@ -280,9 +290,7 @@ class WindowLookup:
         """How many pages a stretch takes; 0 where nothing is known of it."""
         if not stretch.density or not stretch:
             return 0.0
-        seconds = (
-            self._wanted[stretch.begin].created + 1 - self._wanted[stretch.end - 1].created
-        )
+        seconds = self._wanted[stretch.begin].created + 1 - self._wanted[stretch.end - 1].created
         pages = seconds * stretch.density / (self._listing.page_size or 1)
         return min(pages, float(len(stretch)))
 

@@ -172,14 +172,14 @@ class Feed:
     all are written the streams' positions move, and the next window begins.
     """
 
-    def __init__(self, families: Iterable[Family], events: StripeStream, source: Source) -> None:
+    def __init__(self, families: Iterable[Family], source: Source) -> None:
         """Begin.
 
         Args:
             families: Of the streams of this run.
-            events: The stream of Stripe's events, which need not be selected.
             source: What to read from.
         """
+        events = source.events
         self.root = events
         self.members: Sequence[StripeStream] = ()
         self.answered = False
@@ -198,16 +198,12 @@ class Feed:
         self._waits = False
         self._saw_any = False
         self._probe: Job | None = None
-        self._lost = False
         self._lane = Lane(events)
         self.lanes = [self._lane]
-        self._window = _Window(Range(begin, self._until))
+        self._window = _Window(Range(self._until, self._until))
         self._job: Job | None = None
-        # Streams that are read for the first time, or whole, wait for no event.
-        if self._fed and any(stream.awaits_events for stream in self._fed):
-            self._open(self._window.span)
-        else:
-            self._finish()
+        if self._fed:
+            self._open(Range(min(begin, self._until - 1), self._until))
 
     @property
     def is_read(self) -> bool:
@@ -267,8 +263,8 @@ class Feed:
             # The cursor's event became too old to be listed, with all that are older.
             job.sweep.cursor_gone(request.walk, error)
             return
+        yield from ()
         raise error
-        yield  # a generator, as the others' are
 
     def lost(self, error: Exception) -> Iterator[Failure]:
         """Go on without events.
@@ -276,7 +272,6 @@ class Feed:
         Where the credentials may not read them, all is listed instead; on other trouble, streams
         of which there may be changes fail, when all else of them is written.
         """
-        self._lost = True
         self._lane.clear()
         self._job = self._probe = None
         self._waits = False
@@ -421,10 +416,35 @@ class Feed:
             family.feed_ends(vouched_until=self._until - EVENT_LAG if self._saw_any else None)
         self._families = []
 
-    def _finish(self) -> None:
-        for family in self._families:
-            family.feed_ends(vouched_until=None)
-        self._families = []
+
+def removals_in(event: Object | None, change: Change, shown: StripeStream) -> list[Removal]:
+    """The rows that went with an object that is not there any more, as its last event shows them.
+
+    Args:
+        event: That event; None if it is gone too.
+        change: What was known of the object.
+        shown: The stream whose list showed it.
+    """
+    source: Any = None if event is None else event["data"].get("object")
+    version = "" if event is None else str(event.get("api_version") or "")
+    removals = []
+    if not isinstance(source, dict):
+        source = {}
+    if source.get("id") == change.id:
+        removals.append(Removal(shown, change.at, source, version))
+        for taker in change.takers - {shown}:
+            removals += _children(taker, source, change.at, version, change.id).values()
+    elif source:  # one of its children, of which the event told
+        kind = source.get("object")
+        removals += [
+            Removal(taker, change.at, source, version, change.id)
+            for taker in change.takers - {shown}
+            if kind in taker.resource.objects
+        ]
+    else:
+        logger.warning("%s %s is gone, and so is the event that told of it", shown.name, change.id)
+        removals.append(Removal(shown, change.at, {"id": change.id}, version))
+    return removals
 
 
 def _apply(event: Object, source: Object, at: int, signal: _Signal, changes: Changes) -> None:

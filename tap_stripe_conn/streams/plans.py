@@ -83,11 +83,16 @@ class Plan:
 
     def walks(self, created: int | None) -> bool:
         """Whether a top-level row is one to list, as far as it says when it was made."""
-        if created is None:
+        if created is None or (self.also_since is not None and created >= self.also_since):
             return True
         return any(span.since <= created < span.until for span in self.walked) or any(
             span.since <= created < span.until for span in self.fresh
         )
+
+    @property
+    def pending(self) -> Sequence[Range]:
+        """What is to be listed, of all creation times that state tells of."""
+        return self.bookmark.pending if self.bookmark is not None else ()
 
     def wants(self, created: int | None) -> bool:
         """Whether the settings ask for a top-level row, as far as it says when it was made."""
@@ -136,6 +141,10 @@ def plan(
     return _Planning(resource, top_level, source, state, incremental, has_feed).plan
 
 
+NO_PLAN: Final = Plan(wanted=Range(0, 0), spans=())
+"""Before a run."""
+
+
 @dataclass
 class _Planning:
     """How to come by a plan, in steps."""
@@ -162,7 +171,9 @@ class _Planning:
     @property
     def plan(self) -> Plan:
         if not self.incremental and not self.is_listed_by_time:
-            return Plan(wanted=self.wanted, spans=[self.source.span], whole=True)
+            return Plan(
+                wanted=self.wanted, spans=[self.source.span], walked=[self.wanted], whole=True
+            )
         repair = self.repair
         bookmark, position = self.bookmark(again=bool(repair)), self.position(again=bool(repair))
         due = self.reread_due(position)
@@ -171,12 +182,14 @@ class _Planning:
             if self.is_listed_by_time:
                 bookmark = bookmark.again([due])
         fresh = self.fresh(bookmark) if not repair else []
+        walked = [span for span in bookmark.pending if span not in fresh]
+        whole = not self.is_listed_by_time and (self.listed_whole or due is not None)
         return Plan(
             wanted=self.wanted,
             spans=[self.source.span],
-            walked=[span for span in bookmark.pending if span not in fresh],
+            walked=[self.wanted] if whole else walked,
             fresh=fresh,
-            whole=not self.is_listed_by_time and (self.listed_whole or due is not None),
+            whole=whole,
             also_since=self.also_since,
             bookmark=bookmark,
             position=position,
@@ -200,7 +213,91 @@ class _Planning:
         return Range(0, span.until) if self.is_dated_child else span
 
     @property
-    def is_fed(resource: Resource, top_level: Resource) -> bool:
+    def is_fed(self) -> bool:
+        return self.incremental and is_fed(self.resource, self.top_level)
+
+    @property
+    def repair(self) -> str:
+        """Why all must be read again that a run before has read; empty if it needn't."""
+        was, now = self.was, self.source.settled
+        if self.before is None or was is None or not self.incremental:
+            return ""
+        version = self.source.catalogue.api_version
+        if was.api_version not in {"", version}:
+            return f"its rows are of Stripe's API version {was.api_version}, and now of {version}"
+        if self.is_dated_child and self.before.since > self.source.span.since:
+            return "start_date is earlier than before"
+        if self.is_fed and was.since < now - EVENTS_KEPT:
+            return (
+                f"its changes are known up to {rfc3339(was.since)}, and Stripe tells of those of "
+                f"the last {EVENTS_KEPT // DAY} days"
+            )
+        if self.is_fed and not self.has_feed:
+            return "these credentials may not read Stripe's events, which tell of changes"
+        return ""
+
+    def bookmark(self, *, again: bool) -> Bookmark:
+        before, now = self.before or Bookmark(), self.source.settled
+        if self.is_dated_child:
+            # The settings' span is of the children's time, the bookmark's of their parents'.
+            before = replace(before, since=0)
+        overlap = OVERLAP[self.top_level.api_mode]
+        extended = before.extended(self.wanted, overlap=overlap, now=now)
+        if again and self.is_listed_by_time:
+            extended = replace(extended, pending=newest_first([self.wanted]))
+        if self.is_dated_child:
+            extended.since = self.source.span.since
+        if not self.is_listed_by_time:
+            extended = replace(extended, pending=[])
+        return extended
+
+    def position(self, *, again: bool) -> Position:
+        was, now = self.was, self.source.settled
+        version = self.source.catalogue.api_version
+        fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version)
+        if was is None:
+            return fresh
+        if again:
+            return replace(fresh, removals_since=max(was.begins, now - EVENTS_KEPT))
+        return replace(was, api_version=version, since=min(was.since, now))
+
+    def reread_due(self, position: Position) -> Range | None:
+        """The span to read again because no event tells of its rows' changes, if it is time to."""
+        now, wanted = self.source.settled, self.wanted
+        if self.before is None or not self.incremental or now - position.reread < REREAD_EVERY:
+            return None
+        kinds = {self.resource.changes, self.top_level.changes}
+        if kinds & _ALL:
+            return wanted
+        if kinds & _WINDOWS:
+            # From where the window was then: what changed while it moved is in it.
+            then = min(now, position.reread or self.before.until)
+            return Range(max(wanted.since, then - self.source.mutable_window), wanted.until)
+        return None
+
+    def fresh(self, bookmark: Bookmark) -> list[Range]:
+        """The newest span, where events tell whether there is anything in it."""
+        if self.before is None or not self.is_fed or not self.top_level.told_of_creation:
+            return []
+        newest = Range(
+            min(self.before.until, self.source.settled) - OVERLAP[self.top_level.api_mode],
+            self.wanted.until,
+        )
+        return [span for span in bookmark.pending if common([span], [newest]) == [span]]
+
+    @property
+    def also_since(self) -> int | None:
+        is_child = self.resource is not self.top_level
+        if is_child or not self.incremental or self.resource.changes not in _WINDOWS:
+            return None
+        return max(self.wanted.since, self.source.settled - self.source.mutable_window)
+
+    @property
+    def listed_whole(self) -> bool:
+        return self.before is None or bool(self.repair) or not self.top_level.told_of_creation
+
+
+def is_fed(resource: Resource, top_level: Resource) -> bool:
     """Whether events tell of changes of a stream's rows, or of its parent's."""
     if resource.changes.startswith("parent"):
         return bool(resource.event_types) or top_level.changes.startswith("feed")
