@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_stripe_conn.catalogue.resources import load_catalogue
+from tests.fake_stripe.clock import Clock
 from tests.fake_stripe.consent import consent, token_path
 from tests.fake_stripe.errors import (
     StripeError,
@@ -45,12 +46,18 @@ if TYPE_CHECKING:
     from tests.fake_stripe.keys import Key, Omission
     from tests.fake_stripe.request import Request
     from tests.fake_stripe.routes import Route
-    from tests.fake_stripe.store import Listing
+    from tests.fake_stripe.store import Listing, Row
 
 KEEPS_A_STUB = frozenset(
     {"customers", "terminal_configurations", "terminal_locations", "terminal_readers"}
 )
-"""Streams whose deleted objects can be retrieved as `{"id", "object", "deleted": true}`."""
+"""Streams whose deleted objects can be retrieved as `{"id", "object", "deleted": true}`.
+
+Those that Stripe's OpenAPI description says so of; `stubs` of a server may be changed.
+"""
+
+ALSO_RETRIEVED = {"tax_ids": ("customer_tax_ids",)}
+"""Docstring of TaxIdService.retrieve: "Retrieves an account or customer tax_id object"."""
 
 
 class FakeStripe(Seeding):
@@ -79,6 +86,9 @@ class FakeStripe(Seeding):
         self.stalling = Event()
         """Set when a token exchange stalls."""
 
+        self.stubs = set(KEEPS_A_STUB)
+        """Streams whose deleted objects are retrieved as stubs, where others are a 404."""
+
         self.rates = RateLimits()
         """`per_second`, `per_endpoint` and `concurrency`, each None until set."""
 
@@ -101,6 +111,13 @@ class FakeStripe(Seeding):
         self._port = port
         self._wire: Wire | None = None
         self._thread: Thread | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """The clock, to be put forward: `stripe.clock.advance(days=40)`."""
+        if not isinstance(self.now, Clock):
+            self.now = Clock(self.now)
+        return self.now
 
     # --- Running ---------------------------------------------------------------------------
 
@@ -374,7 +391,7 @@ class FakeStripe(Seeding):
                 code="missing_required_header",
             )
         refuse_unknown(request, route.parameters)
-        with self._lock:
+        with self.lock:
             account = self._accounts[request.account or self.account_id]
             if route.kind == "singleton":
                 row = self._singleton(account, resource)
@@ -435,11 +452,26 @@ class FakeStripe(Seeding):
         if resource.name == "accounts" and identifier == account.id:
             own = self._singleton(account, self.catalogue.resources["account"])
             return encode(self._renderer.sent(account, own, tree))
-        row = account.row(self.stored_in(resource.name), identifier)
+        row = self._retrievable(route, account)
         if row is None:
             deleted = account.deleted.get(resource.name, {}).get(identifier)
-            if deleted is None or resource.name not in KEEPS_A_STUB:
+            if deleted is None or resource.name not in self.stubs:
                 raise missing(resource.objects[0], identifier)
             stub = {"id": identifier, "object": deleted["object"], "deleted": True}
             return encode(stub)
         return encode(self._renderer.sent(account, row, tree))
+
+    def _retrievable(self, route: Route, account: Account) -> Row | None:
+        """The row that a path names, below the parent that it names."""
+        resource, identifier = route.resource, route.id or ""
+        stored_in = self.stored_in(resource.name)
+        if route.parent is None:
+            streams = (stored_in, *ALSO_RETRIEVED.get(stored_in, ()))
+            return next(filter(None, (account.row(name, identifier) for name in streams)), None)
+        above = resource.parent.stream if resource.parent else ""
+        if account.row(above, route.parent) is None:
+            raise missing(self.catalogue.resources[above].objects[0], route.parent)
+        if link := self._link(resource.name):
+            row = account.row(stored_in, identifier)
+            return row if row and row.object.get(link) == route.parent else None
+        return account.row(stored_in, identifier, route.parent)
