@@ -225,6 +225,11 @@ class Seeding:
             holder = self._account(account)
             return self._renderer.sent(holder, self._row(holder, stream, identifier, parent), {})
 
+    def row(self, stream: str, identifier: str, *, account: str | None = None) -> Row | None:
+        """The row with that id as it is kept, not to be changed; None where there is none."""
+        with self.lock:
+            return self._account(account).row(self.stored_in(stream), identifier)
+
     def new_id(self, kind: str) -> str:
         """The id that the next object of a kind has (`event`)."""
         with self.lock:

@@ -25,6 +25,7 @@ from tests.fake_stripe.faults import RANDOM_KINDS, Fault, Faults
 from tests.fake_stripe.filters import refuse_unknown
 from tests.fake_stripe.ids import scramble
 from tests.fake_stripe.keys import Keys, permission_for
+from tests.fake_stripe.life import FEEDS, Life
 from tests.fake_stripe.lists import Pages
 from tests.fake_stripe.oauth import PATHS, OAuth
 from tests.fake_stripe.rates import RateLimits
@@ -100,6 +101,7 @@ class FakeStripe(Seeding):
         self.oauth = OAuth(self.keys, account=self.account_id, livemode=livemode, now=self._clock)
         """The application that accounts grant access to; its settings may be changed."""
 
+        self._lives: dict[str, Life] = {}
         self._faults = Faults()
         self._disabled: dict[str, Refusal] = {}
         self._pages = Pages(self._renderer)
@@ -118,6 +120,18 @@ class FakeStripe(Seeding):
         if not isinstance(self.now, Clock):
             self.now = Clock(self.now)
         return self.now
+
+    @property
+    def life(self) -> Life:
+        """What happens in the platform's account, told by events."""
+        return self.life_of(self.account_id)
+
+    def life_of(self, account: str) -> Life:
+        """What happens in an account, told by events."""
+        with self.lock:
+            if account not in self._lives:
+                self._lives[account] = Life(self, account)
+            return self._lives[account]
 
     # --- Running ---------------------------------------------------------------------------
 
@@ -402,6 +416,8 @@ class FakeStripe(Seeding):
                 return encode(sent)
             if key.livemode != self.livemode:
                 account = Account(account.id)
+            if resource.name in FEEDS and account.id in self._lives:
+                self._lives[account.id].settle()
             if route.kind == "retrieve":
                 return self._retrieved(request, route, account)
             where, listing = self._listing(request, resource, route.parent, account)

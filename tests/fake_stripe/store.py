@@ -140,6 +140,10 @@ class Account:
             del self._by_id[row.id]
         self.deleted.setdefault(row.stream, {})[row.id] = row.object
 
+    def has_deleted(self, stream: str, identifier: str) -> bool:
+        """Whether there was an object with that id."""
+        return identifier in self.deleted.get(stream, {})
+
     def unlist(self, row: Row) -> None:
         """Take a row out of its list; it can still be retrieved."""
         if row.listed:
