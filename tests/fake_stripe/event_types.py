@@ -45,9 +45,11 @@ STATUSES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 INSTEAD_OF_UPDATED = frozenset(
     {
+        "attached",
         "captured",
         "closed",
         "customer.subscription.deleted",
+        "detached",
         "refunded",
         "reversed",
         "voided",

@@ -293,14 +293,16 @@ class Life:
             for resource in self._stripe.catalogue.resources.values()
             if kind in resource.event_types
         )
-        path = resource.path
+        path, data = resource.path, {}
         if resource.parent:
-            path = path.replace(f"{{{resource.parent.param}}}", str(obj[resource.parent.column]))
+            data = {resource.parent.param: obj[resource.parent.column]}
+            path = path.format(**data)
         url = f"{path}/{obj['id']}"
         return {
             "id": self._stripe.new_id("event"),
             "object": "v2.core.event",
             "created": rfc3339(when),
+            "data": data,
             "related_object": {"id": obj["id"], "type": obj["object"], "url": url},
             "type": kind,
         }

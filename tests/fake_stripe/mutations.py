@@ -46,8 +46,9 @@ CHILDREN: Mapping[str, tuple[str, str]] = {
 SIZES = (1, 1, 2, 3, 12)
 """How many children a parent is made with: now and then more than its own list shows."""
 
-CHANGING_CHILDREN = frozenset({"invoices", "subscriptions"})
-"""Parents whose children are added, changed and removed later on, while they are as new."""
+FEWEST: Mapping[str, int] = {"invoices": 0, "subscriptions": 1}
+"""Parents whose children are added, changed and removed as long as the parents' status is the
+first, and how many have to stay."""
 
 DELETED = frozenset(
     {"coupons", "customer_tax_ids", "customers", "invoice_items", "invoices", "prices", "products"}
@@ -190,7 +191,7 @@ class Mutations:
         if luck < 0.2 and stream == "payment_methods" and row.object.get("customer"):
             self._life.detach(row.id)
             return Step("detached", stream, row.id)
-        if luck < 0.7 and stream in CHANGING_CHILDREN and status == FIRST[stream]:
+        if luck < 0.7 and stream in FEWEST and status == FIRST[stream]:
             return self._change_children(stream, row)
         if luck < 0.4 and stream == "transfers":
             return self._add_child(stream, row)
@@ -243,10 +244,10 @@ class Mutations:
         child = CHILDREN[stream][0]
         rows = self._stripe.rows(child, parent=row.id, account=self._account)
         luck = self._chance.random()
-        if not rows or luck < 0.4:
+        if not rows or luck < 0.3:
             return self._add_child(stream, row)
         one = self._chance.choice(rows)
-        if luck < 0.7:
+        if luck < 0.7 and len(rows) > FEWEST[stream]:
             self._life.delete(child, one.id, parent=row.id)
             return Step("removed", child, one.id)
         field, word = CHILDREN_EDITS[child], f"word {self._count}"
