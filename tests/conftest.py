@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tap_stripe_conn import redaction
 from tests.fake_stripe import FakeStripe
+from tools.environments import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# The tests start commands by the hundred, and each would compile all its modules again, which takes
+# as long as all else that it does. Where no bytecode may lie beside the source, it lies elsewhere.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(HOME / "bytecode"))
 
 
 @pytest.fixture
