@@ -21,8 +21,8 @@ from tap_stripe_conn.api.lists import newest_first
 from tap_stripe_conn.api.lookups import IdLookup
 from tap_stripe_conn.api.sweeps import Page
 from tap_stripe_conn.streams.bookmarks import minus_all
-from tap_stripe_conn.streams.changes import removals_in
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
+from tap_stripe_conn.streams.events import removals_in
 from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
 from tap_stripe_conn.streams.lookups import Lookups
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.lists import Range
-    from tap_stripe_conn.streams.changes import Change, Changes, Removal
+    from tap_stripe_conn.streams.events import Change, Changes, Removal
     from tap_stripe_conn.streams.lanes import Request
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
@@ -293,7 +293,7 @@ class Family:
         parents: Parents,
         changes: dict[str, Change] | None,
     ) -> tuple[list[Row], list[Row]]:
-        """The rows of children that their parents hold, and of those gone; the others become jobs."""
+        """Rows of children that their parents hold, and of those gone; the others become jobs."""
         rows: list[Row] = []
         removed: list[Row] = []
         parent, plan = child.resource.parent, child.plan

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.lists import Listing, Query, Range, Walk
     from tap_stripe_conn.api.lookups import IdLookup, WindowLookup
     from tap_stripe_conn.api.sweeps import Ask, Page
-    from tap_stripe_conn.streams.changes import Removal
+    from tap_stripe_conn.streams.events import Removal
     from tap_stripe_conn.streams.stream import StripeStream
 
 FAN_OUT: Final = 50

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_stripe_conn.api.lists import Listing
-    from tap_stripe_conn.streams.changes import Change
+    from tap_stripe_conn.streams.events import Change
     from tap_stripe_conn.streams.stream import StripeStream
 
 EVENT_BY_ID = "/v1/events/{id}"

@@ -116,7 +116,7 @@ class Plan:
         return replace(self, fresh=(), bookmark=self.bookmark.vouched(self.fresh, until))
 
 
-def plan(
+def plan(  # noqa: PLR0913 - each is a fact of its own about the run
     resource: Resource,
     top_level: Resource,
     source: Source,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.catalogue.resources import Resource
     from tap_stripe_conn.streams.bookmarks import Position
-    from tap_stripe_conn.streams.changes import Change
+    from tap_stripe_conn.streams.events import Change
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.tap import TapStripeConn
