@@ -286,7 +286,7 @@ class TapStripeConn(Tap):
             self.settings.connection_name,
             sum(outcome.rows for outcome in outcomes),
             len(streams),
-            self.client.requests_made,
+            self.client.traffic.total.requests,
         )
         return outcomes + unknown
 
