@@ -183,6 +183,15 @@ _PROPERTIES: Final = th.PropertiesList(
         description="The rate to keep to for each endpoint. Unset: 25.",
     ),
     th.Property(
+        "report_file",
+        th.StringType,
+        title="Report file",
+        description=(
+            "Where each run leaves a report of what it read and what is missing, as a JSON "
+            "document that replaces the one before."
+        ),
+    ),
+    th.Property(
         "discover_all",
         th.BooleanType,
         default=False,
@@ -246,6 +255,7 @@ class Settings:
     connect_base: str
     requests_per_second: float | None
     endpoint_requests_per_second: float | None
+    report_file: Path | None
     discover_all: bool
 
     @property
@@ -300,6 +310,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         connect_base=checked.base("connect_base"),
         requests_per_second=checked.rate("requests_per_second"),
         endpoint_requests_per_second=checked.rate("endpoint_requests_per_second"),
+        report_file=checked.path("report_file"),
         discover_all=config["discover_all"],
     )
     checked.order()

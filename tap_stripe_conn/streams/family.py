@@ -21,6 +21,7 @@ from tap_stripe_conn.api.errors import (
 from tap_stripe_conn.api.lists import newest_first
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
 from tap_stripe_conn.streams.lanes import ChildrenJob, Job, Lane, Parents
+from tap_stripe_conn.streams.tally import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
 
     stream: StripeStream
     rows: list[Row]
+    way: Way
 
 
 class Failure(NamedTuple):
@@ -142,6 +144,7 @@ class Family:
         ):
             logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
             job.unreadable += 1
+            self._source.client.traffic.retried(request.query.endpoint)
             job.sweep.unanswered(request.walk)
             return
         if isinstance(error, CursorGoneError):
@@ -222,7 +225,7 @@ class Family:
     def _take(self, objects: list[Object], parents: Parents) -> Iterator[Batch | Failure]:
         if self.root in self.members:
             shown = [without_lists(source, self._expanded) for source in objects]
-            yield Batch(self.root, self.root.rows(shown))
+            yield Batch(self.root, self.root.rows(shown), Way.LISTED)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
@@ -232,7 +235,7 @@ class Family:
                 yield self._lose(child, error)
             else:
                 if rows:
-                    yield Batch(child, rows)
+                    yield Batch(child, rows, Way.EMBEDDED)
 
     def _children_of(
         self, objects: Iterable[Object], child: StripeStream, lane: Lane, parents: Parents
@@ -296,7 +299,7 @@ class Family:
         except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
             yield self._lose(child, error)
             return
-        yield Batch(child, rows)
+        yield Batch(child, rows, Way.REQUESTED)
         job.sweep.written(page)
         if job.sweep.is_read:
             self._done(job)

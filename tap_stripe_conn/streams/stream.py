@@ -22,6 +22,7 @@ from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.family import Failure, Family
 from tap_stripe_conn.streams.plans import Plan, plan
 from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
+from tap_stripe_conn.streams.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -66,6 +67,9 @@ class StripeStream(Stream):
         self.plan = Plan(walked=[], spans=[])
         """What this run reads, once it has begun."""
 
+        self.tally = Tally()
+        """What this run has done so far."""
+
     # A run
 
     def begin(self, source: Source) -> None:
@@ -77,6 +81,7 @@ class StripeStream(Stream):
             self.tap_state.get("bookmarks", {}).get(self.name, {}),
             incremental=self.replication_method == REPLICATION_INCREMENTAL,
         )
+        self.tally.begin(self.plan.walked)
 
     def rows(self, objects: Iterable[Object], parent_id: str | None = None) -> list[Row]:
         """The rows of those objects that this run is to read.
@@ -115,6 +120,7 @@ class StripeStream(Stream):
 
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: of the top-level list, all but `spans` has been written."""
+        self.tally.unread(spans)
         state = self.plan.state(spans)
         if state is None:
             return
@@ -231,12 +237,6 @@ class StripeStream(Stream):
             if self._deselects_nested:
                 pop_deselected_record_properties(row, self.schema, self.mask)
             yield RecordMessage(stream=self.name, record=row, time_extracted=now)
-
-    def log_drift(self) -> None:
-        """Say which fields Stripe sent that the schema lacks."""
-        if drift := self.shaper.drift:
-            named = ", ".join(f"{name} ({count} rows)" for name, count in sorted(drift.items()))
-            self.logger.warning("Fields that this version does not know were left out: %s", named)
 
     # What the SDK asks of a stream
 
