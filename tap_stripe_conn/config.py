@@ -38,7 +38,9 @@ REQUIRED_BY_SCHEME: Final[Mapping[str, tuple[str, ...]]] = {
     API_KEY: ("live_api_key",),
     OAUTH2: ("client_id", "client_secret", "refresh_token"),
 }
-RATES: Final = frozenset({"requests_per_second", "endpoint_requests_per_second"})
+NUMBERS: Final = frozenset(
+    {"requests_per_second", "endpoint_requests_per_second", "mutable_window_days"}
+)
 SECRETS: Final = frozenset(
     {"live_api_key", "client_id", "client_secret", "refresh_token", "oauth_access_token"}
 )
@@ -192,6 +194,16 @@ _PROPERTIES: Final = th.PropertiesList(
         ),
     ),
     th.Property(
+        "mutable_window_days",
+        th.IntegerType(minimum=0, maximum=36_500),
+        default=30,
+        title="Mutable window in days",
+        description=(
+            "Rows whose changes no event tells of are read again for so many days after they were "
+            "made."
+        ),
+    ),
+    th.Property(
         "discover_all",
         th.BooleanType,
         default=False,
@@ -256,6 +268,7 @@ class Settings:
     requests_per_second: float | None
     endpoint_requests_per_second: float | None
     report_file: Path | None
+    mutable_window_days: int
     discover_all: bool
 
     @property
@@ -284,7 +297,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
     """
     for name in [name for name, value in config.items() if _unset(value)]:
         del config[name]
-    for name in RATES & config.keys():
+    for name in NUMBERS & config.keys():
         if isinstance(config[name], str):  # as environment variables are
             with suppress(ValueError):
                 config[name] = float(config[name])
@@ -311,6 +324,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         requests_per_second=checked.rate("requests_per_second"),
         endpoint_requests_per_second=checked.rate("endpoint_requests_per_second"),
         report_file=checked.path("report_file"),
+        mutable_window_days=int(config["mutable_window_days"]),
         discover_all=config["discover_all"],
     )
     checked.order()

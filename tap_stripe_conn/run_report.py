@@ -355,7 +355,7 @@ class RunRecord:
 
 
 def _traffic_of(resource: Resource, endpoints: Mapping[str, Traffic]) -> Traffic:
-    paths = {resource.path}
+    paths = {resource.path, resource.retrieve or resource.path}
     return Traffic.sum(endpoints[path] for path in paths & endpoints.keys())
 
 

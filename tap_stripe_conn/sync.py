@@ -15,6 +15,7 @@ from singer_sdk.exceptions import MappingError
 from tap_stripe_conn.api.crew import Crew
 from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.progress import Busy, Figures, Progress
+from tap_stripe_conn.streams.changes import Feed
 from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
@@ -86,7 +87,8 @@ class Sync:
         self._state_written = time.monotonic()
         self._rows_since_state = 0
         self._metrics: dict[str, _Metrics] = {}
-        self._open: list[Family] = []
+        self._open: list[Family | Feed] = []
+        self._feed: Feed | None = None
         self._turns: deque[_Turn] = deque()
         self._in_a_step = False
         self._progress = Progress(self._figures)
@@ -139,14 +141,15 @@ class Sync:
             self._write_state()
 
     def _begin(self) -> None:
+        opened: list[Family] = []
         for members in families(self._streams):
             self._metrics |= {member.name: _Metrics(member) for member in members}
-            self._open_up(Family(members[0].root, members, self._source))
-
-    def _open_up(self, family: Family) -> None:
-        self._open.append(family)
-        self._turns.extend(_Turn(family, lane) for lane in family.lanes)
-        self._close_if_read(family)
+            opened.append(Family(members[0].root, members, self._source))
+        self._feed = Feed(opened, self._source)
+        self._open = [self._feed, *opened]
+        for reader in self._open:
+            self._turns.extend(_Turn(reader, lane) for lane in reader.lanes)
+        self._close_what_is_read()
 
     # What to ask
 
@@ -217,6 +220,18 @@ class Sync:
             if isinstance(answer, Exception)
             else family.receive(request, answer)
         )
+        self._write_results(results, family, crew)
+        if self._feed in self._open:
+            self._write_results(self._feed.go_on(), self._feed, crew)
+        with self._interrupts.held():
+            self._close_what_is_read()
+
+    def _write_results(
+        self,
+        results: Iterator[Batch | Failure],
+        reader: Family | Feed,
+        crew: Crew[_Asked],
+    ) -> None:
         try:
             while self._take_next(results):
                 with self._interrupts.held():
@@ -225,11 +240,19 @@ class Sync:
         except (*ENDS_THE_RUN, MappingError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 - one stream must not cost the others
+            if isinstance(reader, Feed):
+                self._lose_feed(reader, error)
+                return
             with self._interrupts.held():
-                self._close_on(error, family)
-        else:
-            with self._interrupts.held():
-                self._close_if_read(family)
+                self._close_on(error, reader)
+
+    def _lose_feed(self, feed: Feed, error: Exception) -> None:
+        logger.warning("Stripe's events can't be read: %s", error)
+        with self._interrupts.held():
+            self._close(feed)
+            self._feed = None
+        for result in feed.lost(error):
+            self._take_next(iter([result]))
 
     def _take_next(self, results: Iterator[Batch | Failure]) -> bool:
         with self._interrupts.held(), self._step():
@@ -296,17 +319,13 @@ class Sync:
 
     # How it ends
 
-    def _close_if_read(self, family: Family) -> None:
-        if not family.is_read:
-            return
-        further = family.finish()
-        for member in family.members:
-            if further is None or member not in further.members:
+    def _close_what_is_read(self) -> None:
+        for reader in [reader for reader in self._open if reader.is_read]:
+            reader.finish()
+            for member in reader.members:
                 self._write_schema(member)
                 self._end(Outcome(member.name, Status.COMPLETE))
-        self._close(family)
-        if further is not None:
-            self._open_up(further)
+            self._close(reader)
 
     def _close_on(self, error: Exception, family: Family) -> None:
         """End what is left of a family on an error of its top-level list."""
@@ -316,9 +335,11 @@ class Sync:
             self._end(outcome, error)
         self._close(family)
 
-    def _close(self, family: Family) -> None:
-        self._open.remove(family)
-        self._turns = deque(turn for turn in self._turns if turn.family is not family)
+    def _close(self, reader: Family | Feed) -> None:
+        self._open.remove(reader)
+        self._turns = deque(turn for turn in self._turns if turn.family is not reader)
+        if self._feed is not None and isinstance(reader, Family):
+            self._feed.leave(reader)
 
     def _end(self, ended: Outcome, error: Exception | None = None) -> None:
         self._metrics.pop(ended.stream).end(error)
@@ -354,7 +375,7 @@ class _Metrics:
 class _Turn:
     """A lane in the round."""
 
-    family: Family
+    family: Family | Feed
     lane: Lane
     request: Request | None = None
     """What it asks next."""

@@ -51,6 +51,7 @@ from tap_stripe_conn.report import Connection, Report, by_cause
 from tap_stripe_conn.run_report import Ending, RunRecord
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
+from tap_stripe_conn.streams.plans import DAY
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Sync
@@ -216,7 +217,19 @@ class TapStripeConn(Tap):
         end = self.settings.until
         until = by_stripe if end is None else min(by_stripe, end)
         settled = min(by_stripe, int(time.time()) + 1)
-        return Source(self.client, self.catalogue, Range(self.settings.since, until), settled)
+        return Source(
+            self.client,
+            self.catalogue,
+            Range(self.settings.since, until),
+            settled,
+            events=self._events,
+            mutable_window=self.settings.mutable_window_days * DAY,
+        )
+
+    @cached_property
+    def _events(self) -> StripeStream:
+        """Stripe's events, also where they can't be selected."""
+        return StripeStream(self, self.catalogue.resources["events"])
 
     # Streams
 
@@ -224,6 +237,19 @@ class TapStripeConn(Tap):
     def discover_streams(self) -> Sequence[StripeStream]:
         """One stream for each resource of the catalogue."""
         return [StripeStream(self, resource) for resource in self.catalogue.resources.values()]
+
+    @property
+    @override
+    def catalog_dict(self) -> dict[str, Any]:
+        """The catalog as discovery prints it, which says how each stream's changes are caught."""
+        document = super().catalog_dict
+        for entry in document["streams"]:
+            resource = self.catalogue.resources[entry["tap_stream_id"]]
+            of_stream = next(each for each in entry["metadata"] if not each["breadcrumb"])
+            of_stream["metadata"][f"{self.name}.changes"] = resource.changes
+            if resource.untold:
+                of_stream["metadata"][f"{self.name}.untold"] = resource.untold
+        return document
 
     @property
     def stripe_streams(self) -> dict[str, StripeStream]:

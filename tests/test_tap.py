@@ -98,3 +98,17 @@ def test_a_dry_run_stops_after_the_rows_it_was_allowed(
     tap = _tap(stripe)
     tap.run_sync_dry_run(dry_run_record_limit=2, streams=[tap.streams["charges"]])
     assert capfdbinary.readouterr().out.count(b'"type":"RECORD"') == 2
+
+
+def test_discovery_says_how_the_changes_of_each_stream_are_caught(stripe: FakeStripe) -> None:
+    of_streams = {
+        entry["stream"]: next(
+            each["metadata"] for each in entry["metadata"] if each["breadcrumb"] == []
+        )
+        for entry in _tap(stripe).catalog_dict["streams"]
+    }
+    assert len(of_streams) == 136
+    assert all("tap-stripe-conn.changes" in metadata for metadata in of_streams.values())
+    assert of_streams["invoices"]["tap-stripe-conn.changes"] == "feed"
+    assert "tap-stripe-conn.untold" not in of_streams["invoices"]
+    assert of_streams["quotes"]["tap-stripe-conn.untold"] == "Edits of a quote give no event."

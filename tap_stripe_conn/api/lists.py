@@ -72,33 +72,36 @@ class Listing:
     """None: one answer holds everything."""
 
     singleton: bool = False
-    """Whether the answer is the one row itself, and no list."""
+    """Whether the answer is one row itself, and no list."""
 
     page_size: int | None = V1_PAGE_SIZE
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     expand: Sequence[str] = ()
     created_filter: CreatedFilter | None = None
     created_field: str | None = None
 
-    def walk(self, span: Range | None = None) -> Walk:
+    def walk(self, span: Range | None = None, also_since: int | None = None) -> Walk:
         """A walk over the rows created within `span`, or over all of them.
 
         Args:
             span: Only for lists that have a filter on creation time.
+            also_since: Unix seconds: older rows, back to then, that come on its last page.
         """
         if self.singleton:
             return SingletonWalk(self)
         if self.cursor == "next_page_url":
             return PageUrlWalk(self, span)
         if span is not None and self.created_field is not None and self.cursor is not None:
-            return RangeWalk(self, span, self.created_field)
+            return RangeWalk(self, span, self.created_field, also_since)
         return CursorWalk(self, span)
 
     def query(self, span: Range | None) -> Query:
         """The request for the first page."""
-        if self.singleton:
-            return Query(self.path, {}, self.endpoint)
         params: dict[str, str | int | Sequence[str]] = dict(self.params)
+        if self.singleton:
+            if self.expand:
+                params["expand[]"] = list(self.expand)
+            return Query(self.path, params, self.endpoint)
         if self.page_size is not None:
             params["limit"] = self.page_size
         if self.expand:
@@ -164,11 +167,17 @@ class RangeWalk(Walk):
     split asks on as before; only what it takes from the answers, and where it stops, has changed.
     """
 
-    def __init__(self, listing: Listing, span: Range, created_field: str) -> None:
+    def __init__(
+        self, listing: Listing, span: Range, created_field: str, also_since: int | None = None
+    ) -> None:
         """Stand at the newest row of `span`."""
         self._listing = listing
         self._created_field = created_field
-        self._span = self._window = span
+        self._span = span
+        self._floor = span.since if also_since is None else min(span.since, also_since)
+        """Unix seconds: older rows are another walk's."""
+
+        self._window = Range(self._floor, span.until)
         self._cursor: str | None = None
         self._cursors: set[str] = set()
         self._page: set[str] = set()
@@ -205,9 +214,10 @@ class RangeWalk(Walk):
             self._cursor = _next_cursor(rows, self._cursors)
         elif not has_more:
             self._count.check()
-        if self._skip or self._reached < since:
+        floor = self._floor
+        if self._skip or self._reached < floor:
             rows = [
-                row for row in rows if not (row["id"] in self._skip or self._before(since, row))
+                row for row in rows if not (row["id"] in self._skip or self._before(floor, row))
             ]
         return rows
 
@@ -224,7 +234,7 @@ class RangeWalk(Walk):
         self._cursor = None
         self._cursors.clear()
         self._count.give_up()
-        self._window = Range(self._span.since, min(self._reached + 1, self._span.until))
+        self._window = Range(self._floor, min(self._reached + 1, self._span.until))
         self._skip = frozenset(self._ids_of_reached)
 
     @property
@@ -255,8 +265,10 @@ class RangeWalk(Walk):
         since, until = self._span
         if self._done or self.reached is None or not since < at <= min(self.reached, until - 1):
             return None
+        lower = RangeWalk(self._listing, Range(since, at), self._created_field, self._floor)
         self._span = Range(at, until)
-        return RangeWalk(self._listing, Range(since, at), self._created_field)
+        self._floor = at
+        return lower
 
     def _before(self, moment: int, row: Object) -> bool:
         created = row.get(self._created_field)

@@ -63,14 +63,19 @@ class Sweep:
       walks to multiply fast at the beginning, too few to matter in a long list.
     """
 
-    def __init__(self, listing: Listing, spans: Sequence[Range | None]) -> None:
+    def __init__(
+        self, listing: Listing, spans: Sequence[Range | None], *, also_since: int | None = None
+    ) -> None:
         """Stand at the newest row of each span.
 
         Args:
             listing: The list.
             spans: Of creation time, apart from each other; `[None]` for all of the list.
+            also_since: Unix seconds: older rows, back to then, that come on the last page of the
+                oldest span are taken as well.
         """
         self._listing = listing
+        self._also_since = also_since
         self._spans = spans
         self._page_size = listing.page_size or V1_PAGE_SIZE
         self._unwritten: list[Range] = []
@@ -183,7 +188,11 @@ class Sweep:
         return pages + len(self._parts) - len(forecasts)
 
     def _begin(self) -> list[_Part]:
-        parts = [_Part(self._listing.walk(span)) for span in self._spans]
+        oldest = self._spans[-1] if self._spans else None
+        parts = [
+            _Part(self._listing.walk(span, self._also_since if span is oldest else None))
+            for span in self._spans
+        ]
         return [part for part in parts if part.walk.query() is not None]
 
     def _answered(self, walk: Walk) -> _Part | None:

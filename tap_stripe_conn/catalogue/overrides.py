@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tap_stripe_conn.catalogue.resources import Changes
+
 # --- Which endpoints are streams ---------------------------------------------------------------
 
 LEFT_OUT: Mapping[str, str] = {
@@ -249,11 +251,13 @@ EVENT_OBJECTS: Mapping[str, tuple[str, ...]] = {
     "account.external_account": ("bank_account", "card"),
     "billing_portal.session": ("billing_portal.session",),
     "customer.source": ("bank_account", "card", "source"),
-    "entitlements.active_entitlement_summary": ("entitlements.active_entitlement_summary",),
+    # Its object is a summary, which names the customer whose entitlements changed.
+    "entitlements.active_entitlement_summary": ("entitlements.active_entitlement",),
     "financial_connections.authorization": ("financial_connections.authorization",),
     "reserve.hold": ("reserve.hold",),
     "reserve.plan": ("reserve.plan",),
     "reserve.release": ("reserve.release",),
+    "source.mandate_notification": ("source_mandate_notification",),
     "source.transaction": ("source_transaction",),
     "v2.core.account_link": ("v2.core.account_link",),
 }
@@ -265,23 +269,154 @@ From the list of types in the API reference, which says of each what `data.objec
 EVENT_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "account_external_accounts": ("account.external_account.",),
     "customer_sources": ("customer.source.", "source."),
+    "tax_ids": (),
 }
-"""Streams of bank accounts and cards, which hang under accounts and customers alike: stream ->
-beginnings of the only event types that are about its rows."""
+"""Streams of objects that hang under accounts and customers alike: stream -> beginnings of the only
+event types that are about its rows.
+
+All events of tax ids are of customers' ones, which the list `/v1/tax_ids` leaves out.
+"""
 
 EVENTS_WITHOUT_STREAM: Mapping[str, str] = {
     "application": "an app or platform, which the API does not return",
     "billing_portal.session": "cannot be listed",
     "cash_balance": "part of a customer",
     "discount": "part of a customer, subscription or invoice",
-    "entitlements.active_entitlement_summary": "a summary of a customer's entitlements",
     "financial_connections.authorization": "cannot be listed",
     "mandate": "cannot be listed",
     "reserve.hold": "cannot be listed",
     "reserve.plan": "cannot be listed",
     "reserve.release": "cannot be listed",
+    "source_mandate_notification": "cannot be listed",
     "source_transaction": "cannot be listed without its source",
     "v2.core.account_link": "cannot be listed",
     "v2.money_management.recipient_verification": "cannot be listed",
 }
 """Objects that events tell of and no stream has: object -> why."""
+
+# --- How changes are caught --------------------------------------------------------------------
+
+CHANGES: Mapping[str, Changes] = {
+    # Events are of one account: those of connected accounts do not come with the platform's own.
+    "account_capabilities": "parent_and_all",
+    "account_external_accounts": "parent_and_all",
+    "account_persons": "parent_and_all",
+    "accounts": "feed_and_all",
+    # List of types: `data.object` is a `billing.alert_triggered`, which has no id.
+    "billing_alerts": "snapshot",
+    # A ledger: nothing in the API edits these, and they have no status.
+    "billing_credit_balance_transactions": "feed",
+    "events": "append_only",
+    "v2_core_events": "append_only",
+    "v2_money_management_adjustments": "append_only",
+    "v2_money_management_transaction_entries": "append_only",
+    # Nothing in the API edits these.
+    "forwarding_requests": "append_only",
+    # Attaching a feature is no change of the product.
+    "product_features": "parent_and_all",
+    # A short list that can be edited at any age, and gives no event.
+    "radar_value_lists": "snapshot",
+    "shipping_rates": "snapshot",
+    # One answer holds the list. List of types: its event is "Selection required".
+    "reporting_report_types": "snapshot",
+    # List of types: its event comes when a run "finishes"; nothing in the API edits one.
+    "sigma_scheduled_query_runs": "feed",
+    # Nothing in the API edits a clock but advancing it, of which events tell.
+    "test_clocks": "feed",
+    # Their `balance` moves with every transaction, whatever their age.
+    "treasury_financial_accounts": "feed_and_all",
+    # Moving money is no change of the financial account that these hang under.
+    "treasury_transaction_entries": "parent_and_all",
+    "treasury_transactions": "parent_and_all",
+}
+"""Streams of which their event types and parameters do not say how to catch changes.
+
+"List of types" is docs.stripe.com/api/events/types. It also says: "Events that occur on
+subresources like `customer.subscription.updated` don't trigger a corresponding event for the parent
+resource", and that types marked "Selection required" need a webhook that listens for them.
+"""
+
+CREATION_EVENTS: Mapping[str, tuple[str, ...]] = {
+    # "Occurs whenever a pending charge is created", "a charge is successful", "a failed charge
+    # attempt occurs".
+    "charges": ("charge.failed", "charge.pending", "charge.succeeded"),
+    # "Occurs whenever a new Stripe-generated file is available", but not for uploads.
+    "files": (),
+    # A payment method that is not attached cannot be listed.
+    "payment_methods": ("payment_method.attached",),
+    # Changelog 2024-10-28: before, `refund.created` was only sent for refunds without a charge.
+    "refunds": (),
+    "reviews": ("review.opened",),
+}
+"""Streams of whose new rows no type that ends in `.created` tells, or not of all: stream -> types
+that do instead, from the list of types."""
+
+DETACHED = "payment_method.detached"
+"""A payment method that is no customer's any more cannot be listed."""
+
+CANCELED = "customer.subscription.deleted"
+"""List of types: "Occurs whenever a customer's subscription ends"; it stays in the list."""
+
+_METADATA = "Edits, such as of `metadata`, give no event."
+_REDEEMED = "Stripe does not say whether redeeming one (`times_redeemed`) gives an event."
+_REMOVED = "A row that is removed gives no event of its own, nor does its parent always."
+_PLATFORM = "Events of connected accounts do not reliably come with those of the platform."
+
+UNTOLD: Mapping[str, str] = {
+    "account_capabilities": _PLATFORM,
+    "account_external_accounts": _PLATFORM,
+    "account_persons": _PLATFORM,
+    "accounts": _PLATFORM,
+    "application_fees": "Changes other than refunds give no event.",
+    "balance_transactions": "Going from `pending` to `available` gives no event.",
+    "charges": (
+        "Changes other than of its payment, description or metadata (`disputed`, `review`) give "
+        "events of the dispute or review only."
+    ),
+    "checkout_sessions": "Opening a session, and edits such as of `metadata`, give no event.",
+    "climate_orders": _METADATA,
+    "climate_products": "A change of what is available gives no event.",
+    "coupons": _REDEEMED,
+    "customer_balance_transactions": "Edits of `description` and `metadata` give no event.",
+    "customers": "A change of `discount` gives an event of the discount only.",
+    "events": "`pending_webhooks` falls after an event was read.",
+    "files": "An uploaded file gives no event, only one that Stripe makes.",
+    "financial_connections_accounts": "Changes of `permissions`, `subscriptions` give no event.",
+    "forwarding_requests": "Stripe keeps the request and its response for 30 days only.",
+    "identity_verification_reports": "A redaction gives no event of the report.",
+    "identity_verification_sessions": (
+        "Edits, such as of `metadata`, give no event; a redaction only if a webhook listens for it."
+    ),
+    "invoice_items": "Edits, and being put on an invoice, give no event.",
+    "invoice_line_items": _REMOVED,
+    "invoice_payments": "Only being paid gives an event.",
+    "issuing_personalization_designs": "A new design gives no event.",
+    "payment_intent_amount_details_line_items": _REMOVED,
+    "payment_intents": _METADATA,
+    "payment_link_line_items": _REMOVED,
+    "product_features": "Attaching and detaching a feature give no event.",
+    "promotion_codes": _REDEEMED,
+    "quote_computed_upfront_line_items": _REMOVED,
+    "quote_line_items": _REMOVED,
+    "quotes": "Edits of a quote give no event.",
+    "refunds": "With an API version before 2024-10-28 not every refund gives events.",
+    "reporting_report_runs": "A run gives an event only when it has ended.",
+    "reviews": "Changes of an open review give no event.",
+    "setup_intents": _METADATA,
+    "subscription_items": _REMOVED,
+    "terminal_readers": "Adding, editing and deleting a reader give no event.",
+    "three_d_secure_authentications": "A new authentication gives no event until it goes on.",
+    "topups": _METADATA,
+    "transfer_reversals": _METADATA,
+    "treasury_financial_accounts": "Changes of `balance`, and edits, give no event.",
+    "treasury_transaction_entries": "New entries give no event.",
+    "treasury_transactions": "New transactions, and changes of their status, give no event.",
+}
+"""What Stripe tells nobody of, where more is to say than `UNTOLD_OF` does: stream -> sentence."""
+
+UNTOLD_OF: Mapping[Changes, str] = {
+    "feed_and_all": "Not every change gives an event.",
+    "feed_and_window": "Not every change gives an event.",
+    "window": "Changes give no event.",
+}
+"""The same for every other stream of a class."""

@@ -21,6 +21,28 @@ CreatedFilter: TypeAlias = Literal["range", "rfc3339", "rfc3339_flat", "after_be
 * `rfc3339_flat`: `created_gte`, `created_lt` … as RFC 3339 (v2 product catalog imports)
 """
 
+Changes: TypeAlias = Literal[
+    "feed",
+    "feed_and_window",
+    "feed_and_all",
+    "append_only",
+    "window",
+    "snapshot",
+    "parent",
+    "parent_and_all",
+]
+"""How the changes of a stream's rows are caught after its first run.
+
+* `feed`: `/v1/events` tells of new, changed and deleted rows
+* `feed_and_window`: of some changes only; once a day the rows of the last days are read again
+* `feed_and_all`: of some changes only; once a day all rows are read again
+* `append_only`: no events, but rows never change; each run lists the new ones
+* `window`: no events; each run lists the new rows, and those of the last days again
+* `snapshot`: each run reads all rows
+* `parent`: with each row of its parent that changed, or that an event of its own names
+* `parent_and_all`: the same, and once a day all rows are read again
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
@@ -61,6 +83,12 @@ class Resource:
     path: str
     """`/v1/invoices/{invoice}/lines`; braces only around `parent.param`."""
 
+    retrieve: str | None = None
+    """Path of one row, `/v1/charges/{charge}`; braces only around the id.
+
+    None where there is none, and for children whose rows do not say whose they are.
+    """
+
     api_mode: ApiMode
 
     singleton: bool = False
@@ -96,6 +124,18 @@ class Resource:
     event_types: tuple[str, ...] = ()
     """Types of `/v1/events` (v1) or `/v2/core/events` (v2) that tell of changes to a row."""
 
+    changes: Changes = "snapshot"
+    """How changes of rows are caught; reading all is what never fails."""
+
+    told_of_creation: bool = False
+    """Whether `event_types` tell of every new row, so that the list needn't be asked for them."""
+
+    removals: tuple[str, ...] = ()
+    """Those of `event_types` after which the row is gone."""
+
+    untold: str = ""
+    """One sentence on the changes that Stripe tells nobody of; empty where there are none."""
+
     secrets: tuple[str, ...] = ()
     """Top-level properties that are dropped, because they are secrets (`client_secret`)."""
 
@@ -104,6 +144,11 @@ class Resource:
 
     @property
     def incremental(self) -> bool:
+        """Whether a run can read less than all rows and still catch what changed."""
+        return self.changes != "snapshot"
+
+    @property
+    def listed_by_time(self) -> bool:
         """Whether new rows can be asked for by their creation time."""
         return self.created_filter is not None and self.created_field is not None
 

@@ -1,4 +1,4 @@
-"""What of a stream is read: spans of creation time, and their form in Singer's state."""
+"""What of a stream is read, by creation time and by events, and its form in Singer's state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.rows import UPDATED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 @dataclass(slots=True)
@@ -35,10 +35,6 @@ class Bookmark:
     complete_until: int | None = None
     """Unix seconds up to which nothing was pending before; stays in state until all is read."""
 
-    pending_parents: list[Range] | None = None
-    """Of children in time by their own creation: those of parents that were created within these
-    spans are pending, the others' are read. None: all parents' are."""
-
     @classmethod
     def of(cls, stream: str, state: Mapping[str, Any]) -> Bookmark | None:
         """The bookmark in a stream's state; None where nothing was read.
@@ -54,8 +50,7 @@ class Bookmark:
             return cls(_optional_instant(stream, state, "since"), complete, [], complete)
         since = _optional_instant(stream, state, "since")
         until = _instant(stream, "until", state.get("until"))
-        parents = _spans(stream, state, "pending_parents") if "pending_parents" in state else None
-        return cls(since, until, _spans(stream, state, "pending"), complete, parents)
+        return cls(since, until, _spans(stream, state, "pending"), complete)
 
     def state(self) -> dict[str, Any]:
         """A stream's state with this bookmark, in the SDK's form."""
@@ -70,10 +65,7 @@ class Bookmark:
     def unfinished(self) -> dict[str, Any]:
         """What state tells of a span that is being read."""
         state: dict[str, Any] = {"since": rfc3339(self.since)} if self.since > 0 else {}
-        state |= {"until": rfc3339(self.until), "pending": _in_state(self.pending)}
-        if self.pending_parents is not None:
-            state["pending_parents"] = _in_state(self.pending_parents)
-        return state
+        return state | {"until": rfc3339(self.until), "pending": _in_state(self.pending)}
 
     def extended(self, wanted: Range, *, overlap: int, now: int) -> Bookmark:
         """The bookmark of a run that reads what of `wanted` is missing: its `pending`.
@@ -96,14 +88,21 @@ class Bookmark:
             self.complete_until,
         )
 
-    def within(self, span: Range) -> Bookmark:
-        """What of the bookmark is about `span`."""
-        return replace(
-            self,
-            since=max(self.since, span.since),
-            until=min(self.until, span.until),
-            pending=common(self.pending, [span]),
-        )
+    def again(self, spans: Sequence[Range]) -> Bookmark:
+        """The bookmark of a run that also reads `spans` anew, where they lie before `until`."""
+        read = [Range(self.since, self.until)]
+        return replace(self, pending=newest_first([*self.pending, *common(spans, read)]))
+
+    def vouched(self, spans: Sequence[Range], until: int) -> Bookmark:
+        """The bookmark where nothing was made within the newest of the pending spans.
+
+        Args:
+            spans: Those.
+            until: Unix seconds, up to which that is known.
+        """
+        left = [part for span in self.pending for part in minus_all(span, spans)]
+        newest = min(self.until, max([until, *(span.until for span in left)]))
+        return replace(self, until=newest, pending=newest_first(left))
 
     def _read_from(self, moment: int, until: int) -> int:
         """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""
@@ -116,6 +115,80 @@ class Bookmark:
         return replace(self, pending=common(self.pending, unread))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What changes a stream's rows tell of: by which events, and by what was read again."""
+
+    since: int
+    """Unix seconds: events from then on are not applied, but for `applied`."""
+
+    removals_since: int | None = None
+    """Unix seconds before `since`, where the stream was read whole since then: of the events from
+    then on, those that tell of removed rows are not applied."""
+
+    applied: frozenset[str] = frozenset()
+    """Ids of events from `since` on that are."""
+
+    reread: int = 0
+    """Unix seconds of the last time that rows were read again which no event tells of."""
+
+    api_version: str = ""
+    """In which the rows were read; empty where state doesn't tell."""
+
+    @classmethod
+    def of(cls, stream: str, state: Mapping[str, Any]) -> Position | None:
+        """The position in a stream's state; None where nothing was read.
+
+        Without a word on events it is where new rows are up to: `_updated_at` is the time of the
+        last known change.
+
+        Raises:
+            ConfigError: The state is not one of this tap's.
+        """
+        names = ("changes_since", "replication_key_value", "until")
+        name = next((name for name in names if state.get(name) is not None), None)
+        if name is None:
+            return None
+        since = _instant(stream, name, state[name])
+        removals = state.get("removals_since")
+        return cls(
+            since=since,
+            removals_since=None
+            if removals is None
+            else _instant(stream, "removals_since", removals),
+            applied=_ids(stream, state, "changes_applied"),
+            reread=_optional_instant(stream, state, "reread"),
+            api_version=str(state.get("api_version") or ""),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The position's part of a stream's state."""
+        state: dict[str, Any] = {"changes_since": rfc3339(self.since)}
+        if self.removals_since is not None:
+            state["removals_since"] = rfc3339(self.removals_since)
+        if self.applied:
+            state["changes_applied"] = sorted(self.applied)
+        if self.reread:
+            state["reread"] = rfc3339(self.reread)
+        if self.api_version:
+            state["api_version"] = self.api_version
+        return state
+
+    @property
+    def begins(self) -> int:
+        """Unix seconds, from which on events are to be read."""
+        return self.since if self.removals_since is None else min(self.since, self.removals_since)
+
+    def moved(self, until: int, applied: Collection[str]) -> Position:
+        """The position when all events before `until` are applied, and `applied` besides."""
+        since = max(self.since, until)
+        removals = self.removals_since
+        if removals is not None:
+            removals = None if until >= self.since else max(removals, until)
+        known = self.applied.union(applied) if since == self.since else frozenset(applied)
+        return replace(self, since=since, removals_since=removals, applied=known)
+
+
 _END_OF_TIME: Final = 253_402_300_799
 """Unix seconds: the last that has a date."""
 
@@ -123,6 +196,14 @@ _END_OF_TIME: Final = 253_402_300_799
 def common(spans: Iterable[Range], others: Sequence[Range]) -> list[Range]:
     """What lies within both, newest first."""
     return newest_first(_common(span, other) for span in spans for other in others)
+
+
+def minus_all(span: Range, others: Iterable[Range]) -> list[Range]:
+    """What of a span lies within none of the others."""
+    parts = [span]
+    for other in others:
+        parts = [part for whole in parts for part in _minus(whole, other)]
+    return newest_first(parts)
 
 
 def _minus(span: Range, other: Range) -> list[Range]:
@@ -150,6 +231,14 @@ def _spans(stream: str, state: Mapping[str, Any], name: str) -> list[Range]:
         msg = f"State of stream {stream!r}: {name!r} must be a list of [since, until] pairs"
         raise ConfigError(msg)
     return [Range(*(_instant(stream, name, bound) for bound in span)) for span in spans]
+
+
+def _ids(stream: str, state: Mapping[str, Any], name: str) -> frozenset[str]:
+    ids = state.get(name, [])
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
+        msg = f"State of stream {stream!r}: {name!r} must be a list of ids"
+        raise ConfigError(msg)
+    return frozenset(ids)
 
 
 def _optional_instant(stream: str, state: Mapping[str, Any], name: str) -> int:

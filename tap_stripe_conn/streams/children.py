@@ -35,7 +35,7 @@ def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
     parent = child.resource.parent
     if parent is None or not may_have_children(parent_row, parent):
         return []
-    embedded = _embedded(parent_row, parent)
+    embedded = embedded_list(parent_row, parent)
     if embedded is None:
         return []
     if embedded.get("has_more") is False and _holds_objects(embedded.get("data")):
@@ -91,7 +91,7 @@ def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listi
     return child.listing(path, params)
 
 
-def _embedded(parent_row: Object, parent: Parent) -> Object | None:
+def embedded_list(parent_row: Object, parent: Parent) -> Object | None:
     """The list object in the parent's row: empty if it isn't there, None if Stripe says null."""
     value: Any = parent_row
     for name in parent.embedded.split(".") if parent.embedded else ():

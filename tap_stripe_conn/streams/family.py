@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tap_stripe_conn.api.client import MAX_TRIES
-from tap_stripe_conn.api.crew import fetch
 from tap_stripe_conn.api.errors import (
     AuthenticationError,
     CredentialsError,
@@ -19,8 +18,13 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
 )
 from tap_stripe_conn.api.lists import newest_first
+from tap_stripe_conn.api.lookups import IdLookup
+from tap_stripe_conn.api.sweeps import Page
+from tap_stripe_conn.streams.bookmarks import minus_all
+from tap_stripe_conn.streams.changes import removals_in
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
-from tap_stripe_conn.streams.lanes import ChildrenJob, Job, Lane, Parents
+from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
+from tap_stripe_conn.streams.lookups import Lookups
 from tap_stripe_conn.streams.tally import Way
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.lists import Range
+    from tap_stripe_conn.streams.changes import Change, Changes, Removal
     from tap_stripe_conn.streams.lanes import Request
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
@@ -36,6 +41,11 @@ if TYPE_CHECKING:
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
 
+HIDE_TEST_CLOCKS: Final = frozenset(
+    {"customers", "quotes", "subscription_schedules", "subscriptions"}
+)
+"""Streams whose lists don't show what belongs to a test clock, which events do (docstrings of the
+parameter `test_clock` of these lists)."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +76,9 @@ class Failure(NamedTuple):
 class Family:
     """The streams that one top-level list can fill.
 
-    It does no I/O but for `read`: its lanes say what to ask; `receive` or `failed` is told what
-    came of it, in any order, and says what to write.
+    It does no I/O: its lanes say what to ask; `receive` or `failed` is told what came of it, in any
+    order, and says what to write. `change` is told what events say, `feed_ends` when they have
+    said all.
     """
 
     def __init__(self, root: StripeStream, members: Sequence[StripeStream], source: Source) -> None:
@@ -87,25 +98,55 @@ class Family:
         # Embedded lists that are only there because a child asks for them.
         parents = (child.resource.parent for child in children)
         self._expanded = [parent for parent in parents if parent and parent.embedded_by_expand]
-        listing = root.listing(expand=_expand(children))
-        self._top = Job(listing=listing, spans=self._spans())
+        self._listing = root.listing(expand=_expand(children))
+        self._lists: list[ListJob] = []
         self._children = {child: Lane(child) for child in children}
         feeds = list(self._children.values())
-        self._top_lane = Lane(root, feeds, begun=[self._top])
+        self._top_lane = Lane(root, feeds)
+        self._changes: dict[StripeStream, dict[str, Change]] = {}
+        self._lookups: dict[StripeStream, Lookups] = {}
+        self._unwritten = 0
+        self._awaits_feed = bool(self.fed)
         self.lanes = [*feeds, self._top_lane]
         """What there is to ask, by endpoint."""
+
+        for stream in dict.fromkeys(member.shown_by for member in self.fed):
+            listing = self._listing if stream is root else stream.listing()
+            lookups = Lookups(
+                stream, listing, source.events.listing(), feeds if stream is root else ()
+            )
+            self._lookups[stream] = lookups
+            self.lanes += lookups.lanes
+        self._list(self._spans("walked"))
+
+    @property
+    def fed(self) -> list[StripeStream]:
+        """The members of which events tell changes since a run before."""
+        return [member for member in self.members if member.plan.fed]
 
     @property
     def answered(self) -> bool:
         """Whether a page of the top-level list has come."""
-        return self._top.answered
+        return any(job.answered for job in self._lists)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether something that events told of is not written yet."""
+        return bool(self._unwritten) or any(not each.is_read for each in self._lookups.values())
 
     @property
     def is_read(self) -> bool:
         """Whether all is asked and received."""
         if not self.members:
             return True
-        return self._top.sweep.is_read and not any(self._children.values())
+        return (
+            not self._awaits_feed
+            and all(job.sweep.is_read for job in self._lists)
+            and not self.is_changing
+            and not any(self._children.values())
+        )
+
+    # Answers
 
     def receive(self, request: Request, answer: Answer) -> Iterator[Batch | Failure]:
         """Take the answer to a request.
@@ -122,15 +163,17 @@ class Family:
         job = request.job
         if isinstance(job, ChildrenJob):
             yield from self._receive_children(job, request, received)
-        elif job is self._top:
+        elif isinstance(job, LookupJob):
+            yield from self._receive_changed(job, request, received)
+        elif job in self._lists:
             job.answered, job.unreadable = True, 0
             self._top_lane.pages += 1
             page = job.sweep.receive(request.walk, received)
-            parents = Parents(page)
+            parents = Parents(job, page)
             yield from self._take(page.rows, parents)
             self._written(parents)
 
-    def failed(self, request: Request, error: Exception) -> Iterator[Failure]:
+    def failed(self, request: Request, error: Exception) -> Iterator[Batch | Failure]:
         """Learn that there is no answer to a request.
 
         Raises:
@@ -158,117 +201,147 @@ class Family:
             raise error
         if isinstance(job, ChildrenJob):
             yield from self._no_children(job, error)
-        elif job is self._top:
+        elif isinstance(job, LookupJob):
+            yield from self._not_found(job, request, error)
+        elif job in self._lists:
             self._read_without_expanding(error)
 
     def save(self) -> None:
         """Move the members' bookmarks to what is written."""
         if self.answered and self.root.resource.created_filter is not None:
-            unread = self._top.sweep.unread
+            unread = newest_first(
+                [*(span for job in self._lists for span in job.sweep.unread), *self._held_back]
+            )
             for member in self.members:
                 member.unread(unread)
 
-    def finish(self) -> Family | None:
-        """Move the members' bookmarks: all is written.
-
-        Returns:
-            What there is to read after that, for members that have only resumed a run by now.
-        """
+    def finish(self) -> None:
+        """Move the members' bookmarks: all is written."""
         for member in self.members:
             member.finish()
-        resumed = [member for member in self.members if member.plan.is_resumed]
-        return Family(self.root, resumed, self._source) if resumed else None
 
     def pages_left(self, lane: Lane) -> float | None:
         """A guess at how many requests of a lane there are to make; None without a clue."""
         if self.root.resource.created_filter is None:
             return None
-        if lane is self._top_lane:
+        if lane not in self._children.values():
             return lane.pages_left
         # Further parents have as many children to ask for as those until now.
         further = self._top_lane.pages_left * lane.jobs / max(1, self._top_lane.pages)
         return lane.pages_left + further
 
-    # One request after the other
+    # The top-level list
 
-    def read(self) -> Iterator[Batch | Failure]:
-        """Read everything, and move the bookmarks as it is written.
+    def _list(self, spans: Sequence[Range]) -> None:
+        """Begin to list what was made within these spans, or all where that can't be asked for."""
+        whole = self.root.resource.created_filter is None
+        if not (any(member.plan.whole for member in self.members) if whole else spans):
+            return
+        also_since = [member.plan.also_since for member in self.members if member is self.root]
+        job = ListJob(
+            listing=self._listing,
+            spans=[None] if whole else spans,
+            also_since=next(iter(also_since), None),
+        )
+        self._lists.append(job)
+        self._top_lane.begun.append(job)
 
-        Raises:
-            StripeError: The top-level list can't be read; what was yielded stands.
-            ConnectionFailedError: Likewise.
-            UnexpectedObjectError: Likewise.
-        """
-        while not self.is_read:
-            for lane in self.lanes:
-                if (request := lane.ask()) is not None:
-                    yield from self._answer(request)
-                    self.save()
-        if further := self.finish():
-            yield from further.read()
+    def _spans(self, name: str) -> list[Range]:
+        return newest_first(span for member in self.members for span in getattr(member.plan, name))
 
-    def _answer(self, request: Request) -> Iterator[Batch | Failure]:
-        try:
-            answer = fetch(self._source.client, request.query)
-        except Exception as error:  # noqa: BLE001 - raised again if it is not to be borne
-            yield from self.failed(request, error)
-        else:
-            yield from self.receive(request, answer)
+    @property
+    def _held_back(self) -> list[Range]:
+        """What is to be listed, unless the events vouch that there is nothing."""
+        return self._spans("fresh") if self._awaits_feed else []
 
-    # Parents
-
-    def _spans(self) -> list[Range] | list[None]:
-        if self.root.resource.created_filter is None:
-            return [None]
-        return newest_first(span for member in self.members for span in member.plan.walked)
-
-    def _take(self, objects: list[Object], parents: Parents) -> Iterator[Batch | Failure]:
+    def _take(
+        self,
+        objects: list[Object],
+        parents: Parents,
+        changes: dict[str, Change] | None = None,
+    ) -> Iterator[Batch | Failure]:
+        """The rows that come of top-level objects: of all that are listed, or of changed ones."""
         if self.root in self.members:
-            shown = [without_lists(source, self._expanded) for source in objects]
-            yield Batch(self.root, self.root.rows(shown), Way.LISTED)
+            shown = [
+                without_lists(source, self._expanded)
+                for source in objects
+                if self._is_for_root(source, changes)
+            ]
+            if shown or changes is None:
+                known = changes or self._changes.get(self.root)
+                way = Way.LISTED if changes is None else Way.HYDRATED
+                yield Batch(self.root, self.root.rows(shown, changes=known), way)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
             try:
-                rows = self._children_of(objects, child, lane, parents)
+                rows, removed = self._children_of(objects, child, lane, parents, changes)
             except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
                 yield self._lose(child, error)
             else:
                 if rows:
                     yield Batch(child, rows, Way.EMBEDDED)
+                if removed:
+                    yield Batch(child, removed, Way.DELETED)
+
+    def _is_for_root(self, source: Object, changes: dict[str, Change] | None) -> bool:
+        if changes is None:
+            return self.root.plan.walks(self.root.created(source))
+        return self.root in changes[source["id"]].takers
 
     def _children_of(
-        self, objects: Iterable[Object], child: StripeStream, lane: Lane, parents: Parents
-    ) -> list[Row]:
-        """The rows of children that their parents hold; the others become jobs."""
+        self,
+        objects: Iterable[Object],
+        child: StripeStream,
+        lane: Lane,
+        parents: Parents,
+        changes: dict[str, Change] | None,
+    ) -> tuple[list[Row], list[Row]]:
+        """The rows of children that their parents hold, and of those gone; the others become jobs."""
         rows: list[Row] = []
-        parent, spans = child.resource.parent, child.plan.spans
+        removed: list[Row] = []
+        parent, plan = child.resource.parent, child.plan
         if parent is None:
-            return rows
+            return rows, removed
+        dated = child.resource.created_field is not None
         for parent_row in objects:
-            if not spans or not child.plan.walks(self.root.created(parent_row)):
+            created = self.root.created(parent_row)
+            change = None if changes is None else changes[parent_row["id"]]
+            if change is None:
+                if not plan.walks(created):
+                    continue
+            elif child not in change.takers or not plan.wants(created):
                 continue
+            at = change.at if change is not None else created if not dated else None
+            former = {} if change is None else change.former.get(child, {})
             found = children_in(parent_row, child)
             if found is None:
                 listing = listing_of(parent_row, parent, child)
+                by_time = listing.created_filter is not None and change is None
                 lane.add(
                     ChildrenJob(
                         listing=listing,
-                        spans=[None] if listing.created_filter is None else spans,
+                        spans=plan.spans if by_time else [None],
                         child=child,
                         parent_id=parent_row["id"],
                         parents=parents,
+                        at=at,
+                        former=former,
                     )
                 )
                 parents.unread += 1
             else:
-                rows += child.rows(found, parent_row["id"])
-        return rows
+                rows += child.rows(found, parent_row["id"], at=at)
+                ids = {row.get("id") for row in found}
+                removed += _removed(former[key] for key in former.keys() - ids)
+        return rows, removed
 
     def _written(self, parents: Parents) -> None:
         parents.unread -= 1
         if parents.unread == 0:
-            self._top.sweep.written(parents.page)
+            parents.job.sweep.written(parents.page)
+            if isinstance(parents.job, LookupJob):
+                self._unwritten -= 1
 
     def _read_without_expanding(self, error: Exception) -> None:
         """Begin again: what is closed to this account or key must not close the whole list.
@@ -276,12 +349,166 @@ class Family:
         Raises:
             Exception: That error, if it is about something else.
         """
-        refused = isinstance(error, (ExpandRefusedError, ForbiddenError))
-        if self.answered or not refused or not self._top.listing.expand:
+        if self.answered or not _refuses(error) or not self._listing.expand:
             raise error
         self.root.logger.warning("%s is read without expanded fields: %s", self.root.name, error)
-        self._top = replace(self._top, listing=replace(self._top.listing, expand=()))
-        self._top_lane.begun[:] = [self._top]
+        self._listing = replace(self._listing, expand=())
+        for job in self._lists:
+            self._top_lane.end(job)
+        self._lists = [replace(job, listing=self._listing) for job in self._lists]
+        self._top_lane.begun += self._lists
+
+    # What events tell
+
+    def change(self, changes: Changes) -> Iterator[Batch | Failure]:
+        """Take what the events of a window say: write what is gone, look up what has changed.
+
+        Raises:
+            UnexpectedObjectError: An event's object is of another kind than its type says.
+        """
+        for stream, changed in changes.changed.items():
+            stream.tally.changed += len(changed)
+            wanted = {
+                key: change
+                for key, change in changed.items()
+                if self._is_to_look_up(stream, change)
+            }
+            self._changes[stream] = self._changes.get(stream, {}) | changed
+            if wanted:
+                self._lookups[stream].add(wanted.values())
+        for stream in self.members:
+            if removed := [each for each in changes.removed.values() if each.stream is stream]:
+                stream.tally.changed += len(removed)
+                yield Batch(stream, _removed(removed), Way.DELETED)
+
+    def feed_ends(self, vouched_until: int | None) -> None:
+        """The events have said all.
+
+        Args:
+            vouched_until: Unix seconds, before which they tell of everything new; None where they
+                may not tell at all.
+        """
+        if not self._awaits_feed:
+            return
+        for member in self.members:
+            if vouched_until is not None and not self._knows_new(member):
+                member.plan = member.plan.vouched(vouched_until)
+        self._awaits_feed = False
+        if fresh := self._spans("fresh"):
+            self._list(fresh)
+
+    def read_without_feed(self) -> None:
+        """The events may not be read: list everything instead."""
+        self._awaits_feed = False
+        before = self._spans("walked")
+        for member in self.fed:
+            member.begin(self._source, has_feed=False)
+        if self.root.resource.created_filter is None:
+            if not self._lists:
+                self._list([])
+            return
+        self._list([part for span in self._spans("walked") for part in minus_all(span, before)])
+
+    def lose_feed(self, error: Exception) -> Iterator[Failure]:
+        """The events can't be read: members of which they would tell changes are not whole."""
+        self._awaits_feed = False
+        for member in self.fed:
+            self.members.remove(member)
+            lane = self._children.get(member)
+            for job in lane.clear() if lane is not None else ():
+                if isinstance(job, ChildrenJob):
+                    self._written(job.parents)
+            yield Failure(member, error)
+
+    def _is_to_look_up(self, stream: StripeStream, change: Change) -> bool:
+        if not change.takers.intersection(self.members):
+            return False
+        created = change.created
+        if created is None or stream is not self.root:
+            return True
+        takers = [member for member in self.members if member in change.takers]
+        return any(
+            member.plan.wants(created) and not _lists(member.plan.fresh, created)
+            for member in takers
+        )
+
+    def _knows_new(self, member: StripeStream) -> bool:
+        """Whether events told of something that was made within the span held back."""
+        changes = self._changes.get(self.root, {}).values()
+        return any(
+            change.created is not None and _lists(member.plan.fresh, change.created)
+            for change in changes
+        )
+
+    def _receive_changed(
+        self, job: LookupJob, request: Request, answer: Object
+    ) -> Iterator[Batch | Failure]:
+        stream, lookups = job.stream, self._lookups[job.stream]
+        job.answered, job.unreadable = True, 0
+        changes = self._changes.get(stream, {})
+        if isinstance(job.lookup, IdLookup) and answer.get("deleted") is True:
+            yield from self._is_gone(stream, changes[job.lookup.end(request.walk)])
+            return
+        page = job.lookup.receive(request.walk, answer)
+        lookups.clean()
+        if job is lookups.events:
+            change = lookups.change_of(answer["id"])
+            yield from self._write_removed(change, removals_in(answer, change, stream))
+            return
+        rows = []
+        for row in page.rows:
+            change = changes[row["id"]]
+            if change.removal is not None and _is_detached(row, change.removal):
+                yield from self._is_gone(stream, change)
+            elif not (row.get("test_clock") and stream.name in HIDE_TEST_CLOCKS):
+                rows.append(row)
+        if stream is self.root:
+            yield from self._take_changed(job, Page(rows, None), changes)
+        elif rows:
+            yield Batch(stream, stream.rows(rows, changes=changes), Way.HYDRATED)
+
+    def _take_changed(
+        self, job: LookupJob, page: Page, changes: dict[str, Change]
+    ) -> Iterator[Batch | Failure]:
+        parents = Parents(job, page)
+        self._unwritten += 1
+        yield from self._take(page.rows, parents, changes)
+        self._written(parents)
+
+    def _not_found(
+        self, job: LookupJob, request: Request, error: Exception
+    ) -> Iterator[Batch | Failure]:
+        stream, lookups = job.stream, self._lookups[job.stream]
+        if isinstance(error, NotFoundError) and isinstance(job.lookup, IdLookup):
+            identifier = job.lookup.end(request.walk)
+            if job is lookups.events:
+                change = lookups.change_of(identifier)
+                yield from self._write_removed(change, removals_in(None, change, stream))
+            else:
+                yield from self._is_gone(stream, self._changes[stream][identifier])
+        elif _refuses(error) and "expand[]" in request.query.params:
+            if self._listing.expand:
+                self._read_without_expanding(error)
+            lookups.without_expanding()
+            job.sweep.unanswered(request.walk)
+        else:
+            raise error
+
+    def _is_gone(self, stream: StripeStream, change: Change) -> Iterator[Batch]:
+        """An object that changed is not there any more: its last known row says so."""
+        if change.removal is None:
+            # As it was last is in the event, which was not kept.
+            self._lookups[stream].ask_for_event(change)
+        else:
+            yield from self._write_removed(change, [change.removal])
+
+    def _write_removed(self, change: Change, removals: list[Removal]) -> Iterator[Batch]:
+        for former in change.former.values():
+            removals += former.values()
+        for taker in self.members:
+            rows = _removed(each for each in removals if each.stream is taker)
+            if rows and taker in change.takers:
+                yield Batch(taker, rows, Way.DELETED)
 
     # Children
 
@@ -295,16 +522,18 @@ class Family:
         self._children[child].pages += 1
         try:
             page = job.sweep.receive(request.walk, answer)
-            rows = child.rows(page.rows, job.parent_id)
+            rows = child.rows(page.rows, job.parent_id, at=job.at)
+            for row in page.rows:
+                job.former.pop(row["id"], None)
         except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
             yield self._lose(child, error)
             return
         yield Batch(child, rows, Way.REQUESTED)
         job.sweep.written(page)
         if job.sweep.is_read:
-            self._done(job)
+            yield from self._done(job)
 
-    def _no_children(self, job: ChildrenJob, error: Exception) -> Iterator[Failure]:
+    def _no_children(self, job: ChildrenJob, error: Exception) -> Iterator[Batch | Failure]:
         child = job.child
         if child not in self.members:
             return
@@ -313,9 +542,11 @@ class Family:
             return
         level = logging.INFO if isinstance(error, NotFoundError) else logging.WARNING
         child.logger.log(level, "No %s of %s: %s", child.name, job.parent_id, error)
-        self._done(job)
+        yield from self._done(job)
 
-    def _done(self, job: ChildrenJob) -> None:
+    def _done(self, job: ChildrenJob) -> Iterator[Batch]:
+        if job.former:
+            yield Batch(job.child, _removed(job.former.values()), Way.DELETED)
         self._children[job.child].end(job)
         self._written(job.parents)
 
@@ -326,6 +557,28 @@ class Family:
             if isinstance(job, ChildrenJob):
                 self._written(job.parents)
         return Failure(child, error)
+
+
+def _removed(removals: Iterable[Removal]) -> list[Row]:
+    """The rows that say so."""
+    rows = (
+        each.stream.removed_row(each.source, each.at, each.api_version, each.parent_id)
+        for each in removals
+    )
+    return [row for row in rows if row is not None]
+
+
+def _lists(spans: Iterable[Range], created: int) -> bool:
+    return any(span.since <= created < span.until for span in spans)
+
+
+def _is_detached(row: Object, removal: Removal) -> bool:
+    """Whether an object that an event says is gone is there still, but hangs off nothing."""
+    return removal.source.get("customer", "") is None and row.get("customer") is None
+
+
+def _refuses(error: Exception) -> bool:
+    return isinstance(error, (ExpandRefusedError, ForbiddenError))
 
 
 def _expand(children: Iterable[StripeStream]) -> list[str]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from typing_extensions import override
 
 from tap_stripe_conn.api.sweeps import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.errors import CursorGoneError
     from tap_stripe_conn.api.lists import Listing, Query, Range, Walk
-    from tap_stripe_conn.api.sweeps import Page
+    from tap_stripe_conn.api.lookups import IdLookup, WindowLookup
+    from tap_stripe_conn.api.sweeps import Ask, Page
+    from tap_stripe_conn.streams.changes import Removal
     from tap_stripe_conn.streams.stream import StripeStream
 
 FAN_OUT: Final = 50
@@ -22,13 +28,47 @@ limit. A page of parents is only read when all their children are; many at once 
 together in a crash."""
 
 
+class Reading(Protocol):
+    """What says what to ask, and takes the answers in any order: a `Sweep`, or a lookup."""
+
+    def ask(self) -> Ask | None:
+        """What to ask next."""
+
+    def receive(self, walk: Walk, answer: Object) -> Page:
+        """Take an answer."""
+
+    def cursor_gone(self, walk: Walk, error: CursorGoneError) -> None:
+        """Find another way on."""
+
+    def unanswered(self, walk: Walk) -> None:
+        """Ask again."""
+
+    def written(self, page: Page) -> None:
+        """The rows of a page are written."""
+
+    def split(self, idle: int) -> int:
+        """Find more to ask."""
+
+    @property
+    def asking(self) -> int:
+        """How many requests wait for an answer."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is nothing left to ask."""
+
+    @property
+    def unread(self) -> Sequence[Range]:
+        """The spans with rows that were not received or not written."""
+
+    @property
+    def pages_left(self) -> float:
+        """A guess at how many requests there are to make."""
+
+
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """One list to read."""
-
-    listing: Listing
-    spans: Sequence[Range] | Sequence[None]
-    """Of creation time; `[None]` for all of the list."""
+    """Rows of one list to read."""
 
     answered: bool = False
     """Whether a page of it has come."""
@@ -36,28 +76,71 @@ class Job:
     unreadable: int = 0
     """Answers since that could not be read."""
 
-    @cached_property
+    @property
+    def sweep(self) -> Reading:
+        """What reads them."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, kw_only=True)
+class ListJob(Job):
+    """One list, or spans of it."""
+
+    listing: Listing
+    spans: Sequence[Range] | Sequence[None]
+    """Of creation time; `[None]` for all of the list."""
+
+    also_since: int | None = None
+    """Unix seconds: older rows that are taken where a page has room for them, back to then."""
+
+    @property
+    @override
     def sweep(self) -> Sweep:
-        """The reading of it, begun when this is first asked for."""
-        return Sweep(self.listing, self.spans)
+        return self._sweep
+
+    @cached_property
+    def _sweep(self) -> Sweep:
+        return Sweep(self.listing, self.spans, also_since=self.also_since)
+
+
+@dataclass(eq=False, kw_only=True)
+class LookupJob(Job):
+    """Rows that are known, and are to be read again."""
+
+    stream: StripeStream
+    """Whose rows they are."""
+
+    lookup: IdLookup | WindowLookup
+
+    @property
+    @override
+    def sweep(self) -> IdLookup | WindowLookup:
+        return self.lookup
 
 
 @dataclass(eq=False)
 class Parents:
-    """A page of the top-level list, which is read when all children of its rows are written."""
+    """A page of rows, which is read when all children of its rows are written."""
 
+    job: Job
     page: Page
     unread: int = 1
     """Lists of children that are to be read, and one for the page itself."""
 
 
 @dataclass(eq=False, kw_only=True)
-class ChildrenJob(Job):
+class ChildrenJob(ListJob):
     """The children of one parent."""
 
     child: StripeStream
     parent_id: str
     parents: Parents
+
+    at: int | None = None
+    """Unix seconds of the change for which they are read again."""
+
+    former: dict[str, Removal] = field(default_factory=dict)
+    """By id: children that the parent had, and that have not come."""
 
 
 class Request(NamedTuple):
@@ -86,10 +169,12 @@ class Lane:
     pages: int = 0
     """How many have come."""
 
-    @property
-    def endpoint(self) -> str:
-        """The path with its braces."""
-        return self.stream.resource.path
+    endpoint: str = ""
+    """The path with its braces; the stream's own list where none is given."""
+
+    def __post_init__(self) -> None:
+        """Take the stream's own endpoint if no other is given."""
+        self.endpoint = self.endpoint or self.stream.resource.path
 
     def add(self, job: Job) -> None:
         """Put a job last."""
@@ -153,4 +238,4 @@ class Lane:
 
     def __len__(self) -> int:
         """How many jobs are not done."""
-        return len(self.begun) + len(self.waiting)
+        return sum(not job.sweep.is_read for job in self.begun) + len(self.waiting)

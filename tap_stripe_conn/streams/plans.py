@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from typing_extensions import override
-
-from tap_stripe_conn.api.lists import Range, newest_first
-from tap_stripe_conn.streams.bookmarks import Bookmark, common
+from tap_stripe_conn.api.lists import Range, newest_first, rfc3339
+from tap_stripe_conn.streams.bookmarks import Bookmark, Position, common
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,96 +14,106 @@ if TYPE_CHECKING:
     from tap_stripe_conn.catalogue.resources import Resource
     from tap_stripe_conn.streams.source import Source
 
-OVERLAP = {"v1": 120, "v2": 600}
+OVERLAP: Final = {"v1": 120, "v2": 600}
 """Seconds read again before a bookmark. Lists of API v1 are immediately consistent: these are for
 rows of the same second, and for clocks that differ. Those of v2 are eventually consistent
 (https://docs.stripe.com/api-v2-overview)."""
 
+DAY: Final = 86_400
+
+EVENTS_KEPT: Final = 29 * DAY
+"""Seconds that events can be read for. Stripe keeps them for 30 days
+(https://docs.stripe.com/api/events); the last one is left to them."""
+
+EVENT_LAG: Final = 60
+EVENT_OVERLAP: Final = 120
+"""Seconds after which events are taken to have all come, and more that are looked at again: they
+appear late (peers wait for 5 to 60 seconds), and not in the order of their times."""
+
+LIST_LAG: Final = 5
+"""Seconds before a list is read from which on events may tell of what it doesn't show yet: they are
+dated when a change begins."""
+
+REREAD_EVERY: Final = 23 * 3600
+"""Seconds after which rows are read again whose changes no event tells of: once a day, and a daily
+run may come a little early."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run reads of a stream: here, of one that has no state.
+    """What a run reads of a stream.
 
     A child's rows come with the top-level rows that they hang off. So every stream follows a
     top-level list, and its creation times say how far the stream is.
     """
 
-    walked: Sequence[Range]
-    """Creation times of the top-level rows to take, or to take the children of; newest first."""
+    wanted: Range
+    """Creation times of the top-level rows that the settings ask for, or for the children of."""
 
     spans: Sequence[Range]
-    """Creation times of the stream's own rows to take."""
+    """Creation times of the stream's own rows to take, where they are listed."""
+
+    walked: Sequence[Range] = ()
+    """Creation times of the top-level rows to list, newest first."""
+
+    fresh: Sequence[Range] = ()
+    """Of those to list as well, unless the events vouch that none were made."""
+
+    whole: bool = False
+    """Whether a list is read that can't be asked for by creation time."""
+
+    also_since: int | None = None
+    """Unix seconds: older rows, of `walked` and `fresh`, that are taken where a page has room for
+    them, back to then."""
+
+    bookmark: Bookmark | None = None
+    """None where state tells nothing of the stream."""
+
+    position: Position | None = None
+    """None where events tell nothing of the stream."""
+
+    incremental: bool = False
+    """Whether state tells, when the run is over, where the next one goes on."""
+
+    fed: bool = False
+    """Whether events tell of changes since a run before."""
+
+    repair: str = ""
+    """Why all is read again though a run before has read it."""
 
     def walks(self, created: int | None) -> bool:
-        """Whether a top-level row is one of those, as far as it says when it was made."""
-        return created is None or any(span.since <= created < span.until for span in self.walked)
+        """Whether a top-level row is one to list, as far as it says when it was made."""
+        if created is None or (self.also_since is not None and created >= self.also_since):
+            return True
+        return any(span.since <= created < span.until for span in self.walked) or any(
+            span.since <= created < span.until for span in self.fresh
+        )
 
     @property
-    def is_resumed(self) -> bool:
-        """Whether this only completes an interrupted run, after which there is more to read."""
-        return False
+    def pending(self) -> Sequence[Range]:
+        """What is to be listed, of all creation times that state tells of."""
+        return self.bookmark.pending if self.bookmark is not None else ()
 
-    def state(self, unread: Sequence[Range]) -> dict[str, Any] | None:  # noqa: ARG002 - none in any case
-        """The stream's state when all but `unread` of the top-level list is written.
+    def wants(self, created: int | None) -> bool:
+        """Whether the settings ask for a top-level row, as far as it says when it was made."""
+        return created is None or self.wanted.since <= created < self.wanted.until
+
+    def state(self, unread: Sequence[Range]) -> dict[str, Any] | None:
+        """What of the stream's state is about lists, when all but `unread` of them is written.
 
         Returns:
             None where state tells nothing of the stream.
         """
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class IncrementalPlan(Plan):
-    """A top-level list: what is new, and what no run before has read."""
-
-    bookmark: Bookmark
-
-    @override
-    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        return self.bookmark.with_unread(unread).state()
-
-
-@dataclass(frozen=True, kw_only=True)
-class FullTablePlan(Plan):
-    """Everything in each run; state tells what is read until the run is over."""
-
-    bookmark: Bookmark
-
-    @override
-    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        return self.bookmark.with_unread(unread).unfinished()
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatedChildPlan(Plan):
-    """Children in time by their own creation: those that are new, of old parents as well."""
-
-    bookmark: Bookmark
-    """Of the children's time."""
-
-    incremental: bool
-    """Whether state tells, when the run is over, where the next one goes on."""
-
-    @override
-    def state(self, unread: Sequence[Range]) -> dict[str, Any]:
-        left = common(self.walked, unread)
-        bookmark = self.bookmark if left else self.bookmark.with_unread([])
-        bookmark = replace(bookmark, pending_parents=left)
+        if self.bookmark is None:
+            return None
+        bookmark = self.bookmark.with_unread(unread)
         return bookmark.state() if self.incremental else bookmark.unfinished()
 
-
-@dataclass(frozen=True, kw_only=True)
-class ResumedChildPlan(DatedChildPlan):
-    """The same for the parents that an interrupted run left, up to where that one began.
-
-    To ask all others for what is newer takes a request for each, which may be what the interrupted
-    run did not live to do: that comes after.
-    """
-
-    @property
-    @override
-    def is_resumed(self) -> bool:
-        return True
+    def vouched(self, until: int) -> Plan:
+        """The plan where nothing new was made, as far as is known of the time before `until`."""
+        if not self.fresh or self.bookmark is None:
+            return self
+        return replace(self, fresh=(), bookmark=self.bookmark.vouched(self.fresh, until))
 
 
 def plan(
@@ -115,6 +123,7 @@ def plan(
     state: Mapping[str, Any],
     *,
     incremental: bool,
+    has_feed: bool = True,
 ) -> Plan:
     """What a run reads of a stream.
 
@@ -123,45 +132,177 @@ def plan(
         top_level: Whose list leads to it: its parent, or itself.
         source: What the run reads from.
         state: The stream's, of the run before.
-        incremental: Whether to read only what is new.
+        incremental: Whether to read only what is new or has changed.
+        has_feed: Whether Stripe's events can be read.
 
     Raises:
         ConfigError: The state is not one of this tap's.
     """
-    spans = newest_first([source.span])
-    is_child = resource is not top_level
-    # Children that are in time by their own creation may hang off any parent.
-    is_dated_child = is_child and resource.created_field is not None
-    parents = Range(0, source.span.until) if is_dated_child else source.span
-    if top_level.created_filter is None:
-        return Plan(walked=[parents], spans=spans)
-    before = Bookmark.of(resource.name, state) or Bookmark()
-    if not incremental and ("pending" not in state or "replication_key" in state):
-        before = Bookmark()  # state tells of no whole read that was interrupted
-    overlap = OVERLAP[top_level.api_mode]
-    if is_dated_child:
-        return _of_dated_children(before, parents, source, overlap, incremental=incremental)
-    bookmark = before.extended(parents, overlap=overlap, now=source.settled)
-    if incremental:
-        return IncrementalPlan(walked=bookmark.pending, spans=bookmark.pending, bookmark=bookmark)
-    spans = spans if is_child else bookmark.pending
-    return FullTablePlan(walked=bookmark.pending, spans=spans, bookmark=bookmark)
+    return _Planning(resource, top_level, source, state, incremental, has_feed).plan
 
 
-def _of_dated_children(
-    before: Bookmark, parents: Range, source: Source, overlap: int, *, incremental: bool
-) -> DatedChildPlan:
-    if before.pending_parents:
-        left = before.within(Range(source.span.since, min(source.span.until, source.settled)))
-        walked = common([parents], before.pending_parents)
-        if walked and left.pending:
-            return ResumedChildPlan(
-                walked=walked, spans=left.pending, bookmark=left, incremental=incremental
+NO_PLAN: Final = Plan(wanted=Range(0, 0), spans=())
+"""Before a run."""
+
+
+@dataclass
+class _Planning:
+    """How to come by a plan, in steps."""
+
+    resource: Resource
+    top_level: Resource
+    source: Source
+    state: Mapping[str, Any]
+    incremental: bool
+    has_feed: bool
+    before: Bookmark | None = field(init=False)
+    was: Position | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = self.resource.name
+        self.before = Bookmark.of(name, self.state)
+        self.was = Position.of(name, self.state)
+        if not self.incremental and (
+            "pending" not in self.state or "replication_key" in self.state
+        ):
+            # State tells of no whole read that was interrupted.
+            self.before = self.was = None
+
+    @property
+    def plan(self) -> Plan:
+        if not self.incremental and not self.is_listed_by_time:
+            return Plan(
+                wanted=self.wanted, spans=[self.source.span], walked=[self.wanted], whole=True
             )
-    bookmark = before.extended(source.span, overlap=overlap, now=source.settled)
-    return DatedChildPlan(
-        walked=newest_first([parents]) if bookmark.pending else [],
-        spans=bookmark.pending,
-        bookmark=bookmark,
-        incremental=incremental,
-    )
+        repair = self.repair
+        bookmark, position = self.bookmark(again=bool(repair)), self.position(again=bool(repair))
+        due = self.reread_due(position)
+        if due is not None:
+            position = replace(position, reread=self.source.settled)
+            if self.is_listed_by_time:
+                bookmark = bookmark.again([due])
+        fresh = self.fresh(bookmark) if not repair else []
+        walked = [span for span in bookmark.pending if span not in fresh]
+        whole = not self.is_listed_by_time and (self.listed_whole or due is not None)
+        return Plan(
+            wanted=self.wanted,
+            spans=[self.source.span],
+            walked=[self.wanted] if whole else walked,
+            fresh=fresh,
+            whole=whole,
+            also_since=self.also_since,
+            bookmark=bookmark,
+            position=position,
+            incremental=self.incremental,
+            fed=self.is_fed and self.before is not None,
+            repair=repair,
+        )
+
+    @property
+    def is_listed_by_time(self) -> bool:
+        return self.top_level.created_filter is not None
+
+    @property
+    def is_dated_child(self) -> bool:
+        return self.resource is not self.top_level and self.resource.created_field is not None
+
+    @property
+    def wanted(self) -> Range:
+        # Children that are in time by their own creation may hang off any parent.
+        span = self.source.span
+        return Range(0, span.until) if self.is_dated_child else span
+
+    @property
+    def is_fed(self) -> bool:
+        return self.incremental and is_fed(self.resource, self.top_level)
+
+    @property
+    def repair(self) -> str:
+        """Why all must be read again that a run before has read; empty if it needn't."""
+        was, now = self.was, self.source.settled
+        if self.before is None or was is None or not self.incremental:
+            return ""
+        version = self.source.catalogue.api_version
+        if was.api_version not in {"", version}:
+            return f"its rows are of Stripe's API version {was.api_version}, and now of {version}"
+        if self.is_dated_child and self.before.since > self.source.span.since:
+            return "start_date is earlier than before"
+        if self.is_fed and was.since < now - EVENTS_KEPT:
+            return (
+                f"its changes are known up to {rfc3339(was.since)}, and Stripe tells of those of "
+                f"the last {EVENTS_KEPT // DAY} days"
+            )
+        if self.is_fed and not self.has_feed:
+            return "these credentials may not read Stripe's events, which tell of changes"
+        return ""
+
+    def bookmark(self, *, again: bool) -> Bookmark:
+        before, now = self.before or Bookmark(), self.source.settled
+        if self.is_dated_child:
+            # The settings' span is of the children's time, the bookmark's of their parents'.
+            before = replace(before, since=0)
+        overlap = OVERLAP[self.top_level.api_mode]
+        extended = before.extended(self.wanted, overlap=overlap, now=now)
+        if again and self.is_listed_by_time:
+            extended = replace(extended, pending=newest_first([self.wanted]))
+        if self.is_dated_child:
+            extended.since = self.source.span.since
+        if not self.is_listed_by_time:
+            extended = replace(extended, pending=[])
+        return extended
+
+    def position(self, *, again: bool) -> Position:
+        was, now = self.was, self.source.settled
+        version = self.source.catalogue.api_version
+        fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version)
+        if was is None:
+            return fresh
+        if again:
+            return replace(fresh, removals_since=max(was.begins, now - EVENTS_KEPT))
+        return replace(was, api_version=version, since=min(was.since, now))
+
+    def reread_due(self, position: Position) -> Range | None:
+        """The span to read again because no event tells of its rows' changes, if it is time to."""
+        now, wanted = self.source.settled, self.wanted
+        if self.before is None or not self.incremental or now - position.reread < REREAD_EVERY:
+            return None
+        kinds = {self.resource.changes, self.top_level.changes}
+        if kinds & _ALL:
+            return wanted
+        if kinds & _WINDOWS:
+            # From where the window was then: what changed while it moved is in it.
+            then = min(now, position.reread or self.before.until)
+            return Range(max(wanted.since, then - self.source.mutable_window), wanted.until)
+        return None
+
+    def fresh(self, bookmark: Bookmark) -> list[Range]:
+        """The newest span, where events tell whether there is anything in it."""
+        if self.before is None or not self.is_fed or not self.top_level.told_of_creation:
+            return []
+        newest = Range(
+            min(self.before.until, self.source.settled) - OVERLAP[self.top_level.api_mode],
+            self.wanted.until,
+        )
+        return [span for span in bookmark.pending if common([span], [newest]) == [span]]
+
+    @property
+    def also_since(self) -> int | None:
+        is_child = self.resource is not self.top_level
+        if is_child or not self.incremental or self.resource.changes not in _WINDOWS:
+            return None
+        return max(self.wanted.since, self.source.settled - self.source.mutable_window)
+
+    @property
+    def listed_whole(self) -> bool:
+        return self.before is None or bool(self.repair) or not self.top_level.told_of_creation
+
+
+def is_fed(resource: Resource, top_level: Resource) -> bool:
+    """Whether events tell of changes of a stream's rows, or of its parent's."""
+    if resource.changes.startswith("parent"):
+        return bool(resource.event_types) or top_level.changes.startswith("feed")
+    return resource.changes.startswith("feed")
+
+
+_ALL: Final = frozenset({"feed_and_all", "parent_and_all"})
+_WINDOWS: Final = frozenset({"feed_and_window", "window"})

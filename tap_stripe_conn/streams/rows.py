@@ -18,6 +18,9 @@ Row: TypeAlias = dict[str, Any]
 UPDATED_AT: Final = "_updated_at"
 """Time of the last known change: the replication key of incremental streams."""
 
+DELETED_AT: Final = "_sdc_deleted_at"
+"""Singer's column for the end of a row that is gone."""
+
 METADATA: Final = "metadata"
 """What users keep with an object."""
 
@@ -76,6 +79,7 @@ class RowShaper:
             name: _converter(column) or without_secrets for name, column in columns.items()
         } | ({METADATA: _as_it_is} if METADATA in columns else {})
         self._updated_from = updated_from if UPDATED_AT in columns else None
+        self._types = {name: _types(column) for name, column in columns.items()}
 
     def __call__(self, source: Object) -> Row:
         """The row of an object, in a dictionary of its own."""
@@ -94,6 +98,22 @@ class RowShaper:
             row[UPDATED_AT] = rfc3339_of(created) if type(created) is int else created
         return row
 
+    def last(self, source: Object, *, in_schema: bool) -> Row:
+        """The row of an object that is gone, as an event shows it; nothing counts as drift.
+
+        Args:
+            source: The object.
+            in_schema: Whether it is rendered in the version that the schema describes. If not, only
+                values that the schema has room for are kept.
+        """
+        columns = self.columns
+        known = {
+            name: value
+            for name, value in source.items()
+            if name in columns and (in_schema or isinstance(value, self._types[name]))
+        }
+        return self(known)
+
 
 def rfc3339_of(seconds: int) -> str | int:
     """Unix seconds as `2026-01-31T23:59:59Z`; a number that is no such time stays as it is."""
@@ -106,6 +126,29 @@ def rfc3339_of(seconds: int) -> str | int:
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def _types(column: Mapping[str, Any]) -> tuple[type, ...]:
+    """The values that a column's schema has room for, as Stripe sends them."""
+    names = column.get("type", ())
+    names = [names] if isinstance(names, str) else names
+    if not names:
+        return (object,)
+    types = {kind for name in names for kind in _JSON_TYPES[name]}
+    if column.get("format") == "date-time":
+        types.add(int)
+    return (*types, type(None))
+
+
+_JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
 
 
 def _converter(column: Mapping[str, Any]) -> Callable[[Any], Any] | None:

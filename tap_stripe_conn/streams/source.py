@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import StripeClient
     from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.catalogue.resources import Catalogue
+    from tap_stripe_conn.streams.stream import StripeStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,9 @@ class Source:
     settled: int
     """Unix seconds that have passed by Stripe's clock and by ours: no bookmark goes beyond, lest a
     clock that is fast hides what is made until it is right."""
+
+    events: StripeStream
+    """Stripe's events, whether they are selected or not."""
+
+    mutable_window: int
+    """Seconds for which rows are read again whose changes no event tells of."""

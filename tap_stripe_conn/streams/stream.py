@@ -18,10 +18,16 @@ from typing_extensions import override
 
 from tap_stripe_conn.api.lists import Listing
 from tap_stripe_conn.catalogue import schemas
+from tap_stripe_conn.streams.alone import read
 from tap_stripe_conn.streams.bookmarks import Bookmark
-from tap_stripe_conn.streams.family import Failure, Family
-from tap_stripe_conn.streams.plans import Plan, plan
-from tap_stripe_conn.streams.rows import UPDATED_AT, RowShaper, UnexpectedObjectError
+from tap_stripe_conn.streams.plans import NO_PLAN, plan
+from tap_stripe_conn.streams.rows import (
+    DELETED_AT,
+    UPDATED_AT,
+    RowShaper,
+    UnexpectedObjectError,
+    rfc3339_of,
+)
 from tap_stripe_conn.streams.tally import Tally
 
 if TYPE_CHECKING:
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.catalogue.resources import Resource
+    from tap_stripe_conn.streams.bookmarks import Position
+    from tap_stripe_conn.streams.changes import Change
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.tap import TapStripeConn
@@ -64,37 +72,63 @@ class StripeStream(Stream):
         self._stripe_tap = tap
         self.primary_keys = resource.primary_key
         self.replication_key = UPDATED_AT if resource.incremental else None
-        self.plan = Plan(walked=[], spans=[])
+        self.plan = NO_PLAN
         """What this run reads, once it has begun."""
 
         self.tally = Tally()
         """What this run has done so far."""
 
+        self.position: Position | None = None
+        """What changes the rows that are written tell of."""
+
+        self._unread: Sequence[Range] | None = None
+
     # A run
 
-    def begin(self, source: Source) -> None:
-        """Find out what is still to read."""
+    def begin(self, source: Source, *, has_feed: bool = True) -> None:
+        """Find out what is still to read.
+
+        Args:
+            source: What to read from.
+            has_feed: Whether Stripe's events can be read.
+        """
         self.plan = plan(
             self.resource,
             self.root.resource,
             source,
             self.tap_state.get("bookmarks", {}).get(self.name, {}),
             incremental=self.replication_method == REPLICATION_INCREMENTAL,
+            has_feed=has_feed,
         )
-        self.tally.begin(self.plan.walked)
+        self.tally.begin([*self.plan.walked, *self.plan.fresh])
+        self.position = self.plan.position
+        # Of a list that is read whole, state tells nothing until it is.
+        self._unread = None if self.plan.whole else self.plan.pending
+        if self.plan.repair:
+            self.tally.repaired = self.plan.repair
+            self.logger.warning("%s is read whole again: %s", self.name, self.plan.repair)
 
-    def rows(self, objects: Iterable[Object], parent_id: str | None = None) -> list[Row]:
-        """The rows of those objects that this run is to read.
+    def rows(
+        self,
+        objects: Iterable[Object],
+        parent_id: str | None = None,
+        *,
+        at: int | None = None,
+        changes: Mapping[str, Change] | None = None,
+    ) -> list[Row]:
+        """The rows of those objects that the settings ask for.
 
         Args:
             objects: As Stripe sent them.
-            parent_id: For a child: whose children they are.
+            parent_id: For a child: whose children they are; None where their own field says so.
+            at: For children: Unix seconds of their parent's last known change.
+            changes: What is known of changes, by the object's id.
 
         Raises:
             UnexpectedObjectError: An object is of another kind.
         """
         parent = self.resource.parent
-        column = None if parent is None else parent.column
+        column = None if parent is None or parent_id is None else parent.column
         if column not in self.shaper.columns:
             column = None
         rows = []
@@ -105,8 +139,45 @@ class StripeStream(Stream):
             row = self.shaper(source)
             if column is not None:
                 row[column] = parent_id
+            change = None if changes is None else changes.get(source["id"])
+            moment = at if change is None else change.at
+            if moment is not None:
+                self._date(row, source, moment)
             rows.append(row)
         return rows
+
+    def removed_row(
+        self, source: Object, at: int, api_version: str, parent_id: str | None = None
+    ) -> Row | None:
+        """The last known row of an object that is gone.
+
+        Args:
+            source: As it was last.
+            at: Unix seconds of its end.
+            api_version: Which `source` is rendered in.
+            parent_id: For a child: whose it was.
+
+        Returns:
+            None for a row that was never to be written, or can't be told from a living one.
+        """
+        if DELETED_AT not in self.shaper.columns or not self._is_wanted(source):
+            return None
+        catalogue = self._stripe_tap.catalogue
+        row = self.shaper.last(source, in_schema=api_version == catalogue.api_version)
+        if self.resource.parent is not None and parent_id is not None:
+            row[self.resource.parent.column] = parent_id
+        if any(row.get(key) is None for key in self.resource.primary_key):
+            return None
+        row[DELETED_AT] = rfc3339_of(at)
+        if UPDATED_AT in self.shaper.columns:
+            row[UPDATED_AT] = row[DELETED_AT]
+        return row
+
+    def _date(self, row: Row, source: Object, at: int) -> None:
+        """Say that an object has changed at that time, unless it was made later."""
+        created = self.created(source)
+        if UPDATED_AT in self.shaper.columns and (created is None or created < at):
+            row[UPDATED_AT] = rfc3339_of(at)
 
     def recognize(self, source: Object) -> None:
         """See that an object may be a row of the stream.
@@ -121,16 +192,32 @@ class StripeStream(Stream):
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: of the top-level list, all but `spans` has been written."""
         self.tally.unread(spans)
-        state = self.plan.state(spans)
-        if state is None:
-            return
-        # In one step: a signal between two would leave a state that says something else.
-        self.tap_state.setdefault("bookmarks", {})[self.name] = state
-        self.state_manager.is_flushed = False
+        self._unread = spans
+        self._save()
+
+    def changed_until(self, until: int, applied: Collection[str]) -> None:
+        """Move the position: what events before `until` tell, and `applied`, has been written.
+
+        Args:
+            until: Unix seconds.
+            applied: Ids of later events.
+        """
+        if self.position is not None:
+            self.position = self.position.moved(until, applied)
+            self._save()
 
     def finish(self) -> None:
         """Move the bookmark: all rows have been written."""
         self.unread([])
+
+    def _save(self) -> None:
+        if self._unread is None or (state := self.plan.state(self._unread)) is None:
+            return
+        if self.position is not None:
+            state |= self.position.state()
+        # In one step: a signal between two would leave a state that says something else.
+        self.tap_state.setdefault("bookmarks", {})[self.name] = state
+        self.state_manager.is_flushed = False
 
     def conclude(self) -> None:
         """The run is over: of a whole read, state keeps where an incremental one can go on."""
@@ -139,11 +226,16 @@ class StripeStream(Stream):
         if not state or "replication_key" in state:
             return
         bookmark = Bookmark.of(self.name, state)
-        if bookmark is not None and self.resource.incremental:
-            bookmarks[self.name] = bookmark.state()
+        if bookmark is not None and self.resource.incremental and self.position is not None:
+            bookmarks[self.name] = bookmark.state() | self.position.state()
         else:
             del bookmarks[self.name]
         self.state_manager.is_flushed = False
+
+    @property
+    def shown_by(self) -> StripeStream:
+        """The stream whose rows are read again when events tell of changes: this, or its parent."""
+        return self if self.resource.changes.startswith("feed") else self.root
 
     @cached_property
     def shaper(self) -> RowShaper:
@@ -243,10 +335,8 @@ class StripeStream(Stream):
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
         """Read this stream alone, its parent's list included if it has one."""
-        for result in Family(self.root, [self], self._stripe_tap.source).read():
-            if isinstance(result, Failure):
-                raise result.error
-            yield from result.rows
+        for batch in read(self, self._stripe_tap.source):
+            yield from batch.rows
         self.conclude()
 
     @override
@@ -263,7 +353,7 @@ class StripeStream(Stream):
     def _narrowed_to(self, columns: Collection[str]) -> dict[str, Any]:
         """The stream's schema with these columns, or all if none are named, and always its keys."""
         properties = self.schema["properties"]
-        keys = {*self.resource.primary_key, UPDATED_AT}
+        keys = {*self.resource.primary_key, UPDATED_AT, DELETED_AT}
         wanted = [name for name in properties if not columns or name in columns or name in keys]
         return {**self.schema, "properties": {name: properties[name] for name in wanted}}
 
@@ -320,14 +410,15 @@ def stream_schema(resource: Resource) -> dict[str, Any]:
             "type": ["string", "null"],
         }
     if resource.incremental:
-        properties[UPDATED_AT] = {
-            "description": "Time of the last known change.",
-            "format": "date-time",
-            "type": ["string", "null"],
-        }
+        properties[UPDATED_AT] = _moment("Time of the last known change.")
+        properties[DELETED_AT] = _moment("Time of its end, where the row is gone.")
     for key in resource.primary_key:
         properties[key] = {**properties[key], "type": ["string"]}
     return {**schema, "properties": properties}
+
+
+def _moment(description: str) -> dict[str, Any]:
+    return {"description": description, "format": "date-time", "type": ["string", "null"]}
 
 
 def flattenable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ def started(*targets: Callable[[], None]) -> list[threading.Thread]:
     return threads
 
 
+def waiting_in(limiter: Limiter) -> int:
+    """How many threads wait for their turn."""
+    return len(limiter._line)  # noqa: SLF001 - whether a thread sleeps shows nowhere else
+
+
 def until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not true():
@@ -68,18 +73,17 @@ def test_threads_give_way_to_a_server_that_takes_only_a_few_at_once(stripe: Fake
 
 
 def test_a_thread_that_waits_for_a_busy_endpoint_holds_up_no_other() -> None:
-    limiter = Limiter(rate=1000, endpoint_rate=0.5)
+    limiter = Limiter(rate=1000, endpoint_rate=0.01)
     limiter.wait(CHARGES)
     threads = started(*[lambda: limiter.wait(CHARGES)] * 5)
-    time.sleep(0.05)
-    began = time.monotonic()
+    until(lambda: waiting_in(limiter) == 5)
     limiter.wait(EVENTS)
-    assert time.monotonic() - began < 0.5
     assert all(thread.is_alive() for thread in threads)
 
 
 def test_threads_leave_in_the_order_in_which_they_came() -> None:
-    limiter = Limiter(rate=10, endpoint_rate=10)
+    now = [0.0]
+    limiter = Limiter(rate=10, endpoint_rate=10, clock=lambda: now[0])
     left: list[int] = []
 
     def ask(number: int) -> None:
@@ -90,8 +94,10 @@ def test_threads_leave_in_the_order_in_which_they_came() -> None:
         pass
     for number in range(6):
         started(lambda number=number: ask(number))  # type: ignore[misc]
-        time.sleep(0.015)
-    until(lambda: len(left) == 6)
+        until(lambda number=number: waiting_in(limiter) == number + 1)  # type: ignore[misc]
+    for number in range(6):
+        now[0] += 0.103  # a tenth of a second, and what the limiter keeps in reserve
+        until(lambda number=number: len(left) == number + 1)  # type: ignore[misc]
     assert left == [0, 1, 2, 3, 4, 5]
 
 
@@ -100,13 +106,14 @@ def test_who_waits_comes_before_who_only_asks() -> None:
     while not limiter.admit(CHARGES):
         pass
     [thread] = started(lambda: limiter.wait(CHARGES))
-    time.sleep(0.05)
+    until(lambda: waiting_in(limiter) == 1)
     asked = 0
     while limiter.admit(CHARGES):
         asked += 1
         time.sleep(0.001)
+    thread.join(10)
     assert not thread.is_alive()
-    assert asked > 100
+    assert asked > 10
 
 
 def test_an_answer_lets_a_thread_go_at_once() -> None:

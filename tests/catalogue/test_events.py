@@ -60,6 +60,7 @@ def test_the_hand_written_objects_of_events_agree_with_the_sdk_where_it_has_any(
         ("sigma_scheduled_query_runs", "sigma.scheduled_query_run.created"),
         ("account_external_accounts", "account.external_account.deleted"),
         ("customer_sources", "customer.source.expiring"),
+        ("entitlements_active_entitlements", "entitlements.active_entitlement_summary.updated"),
         ("v2_core_accounts", "v2.core.account.closed"),
     ],
 )
@@ -79,6 +80,11 @@ def test_charges_do_not_hear_of_disputes_and_refunds(catalogue: Catalogue) -> No
         "charge.succeeded",
         "charge.updated",
     )
+
+
+def test_the_accounts_own_tax_ids_do_not_hear_of_those_of_customers(catalogue: Catalogue) -> None:
+    assert catalogue.resources["tax_ids"].event_types == ()
+    assert len(catalogue.resources["customer_tax_ids"].event_types) == 3
 
 
 def test_thin_events_carry_nothing_that_the_schema_of_their_list_lacks(sdk: Sdk) -> None:

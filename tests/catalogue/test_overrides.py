@@ -34,6 +34,9 @@ def test_every_stream_that_is_named_exists(catalogue: Catalogue) -> None:
         *overrides.HIDDEN,
         *overrides.EXPAND,
         *overrides.EVENT_PREFIXES,
+        *overrides.CHANGES,
+        *overrides.CREATION_EVENTS,
+        *overrides.UNTOLD,
     }
     assert named <= catalogue.resources.keys()
 
@@ -64,9 +67,12 @@ def test_every_event_that_is_named_exists(sdk: Sdk, catalogue: Catalogue) -> Non
     listed = {name for resource in catalogue.resources.values() for name in resource.objects}
     objects = event_objects(sdk, listed)
     for prefix in overrides.EVENT_OBJECTS:
-        assert any(kind.startswith(f"{prefix}.") for kind in objects), prefix
+        assert any(f"{kind}.".startswith(f"{prefix}.") for kind in objects), prefix
     for prefixes in overrides.EVENT_PREFIXES.values():
         for prefix in prefixes:
             assert any(kind.startswith(prefix) for kind in objects), prefix
+    assert {overrides.CANCELED, overrides.DETACHED} <= objects.keys()
+    for stream, kinds in overrides.CREATION_EVENTS.items():
+        assert set(kinds) <= set(catalogue.resources[stream].event_types)
     told = {name for names in objects.values() for name in names}
     assert told - listed == overrides.EVENTS_WITHOUT_STREAM.keys()

@@ -29,7 +29,7 @@ def test_the_number_of_streams_never_falls_silently(catalogue: Catalogue) -> Non
     modes = [resource.api_mode for resource in catalogue.resources.values()]
     assert modes.count("v1") >= 118
     assert modes.count("v2") >= 18
-    assert len([r for r in catalogue.resources.values() if r.incremental]) >= 58
+    assert len([r for r in catalogue.resources.values() if r.listed_by_time]) >= 58
 
 
 def test_the_catalogue_describes_the_version_of_stripe_that_the_sdk_is_made_for(

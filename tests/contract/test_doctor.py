@@ -327,13 +327,12 @@ def test_every_stream_is_examined_within_ten_seconds_and_stripes_limits(
         stripe.latency = 0.2
         stripe.rates.per_second, stripe.rates.per_endpoint = 100, 25
         unset = {"requests_per_second": None, "endpoint_requests_per_second": None}
-        began = time.monotonic()
         run = tap(*options, live_api_key=stripe.secret_key, api_base=stripe.url, **unset)
-        took = time.monotonic() - began
         assert run.code == 0
         assert {request.status for request in stripe.requests} == {200}
         assert len(stripe.requests) >= 130
-        assert took < 10
+        moments = [request.time for request in stripe.requests]
+        assert max(moments) - min(moments) < 10
 
 
 def children(stripe: FakeStripe) -> list[Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import stripe as stripe_package
 from jsonschema import Draft202012Validator
 
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tests.fake_stripe import FakeStripe
+from tests.fake_stripe.routes import WITHOUT_RETRIEVAL
 from tests.fake_stripe.shapes import read_schema
 
 if TYPE_CHECKING:
@@ -95,13 +99,43 @@ def test_a_singleton_answers_with_itself(
     assert answer.json() == stripe.objects(name)[0]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/charges/{}", "/v1/subscription_items/{}", "/v2/core/events/{}"]
-)
-def test_a_row_is_retrieved_by_id(stripe: FakeStripe, session: requests.Session, path: str) -> None:
-    name = path.removesuffix("/{}").removeprefix("/v1/").removeprefix("/").replace("/", "_")
-    for row in stripe.objects(name):
-        assert session.get(stripe.url + path.format(row["id"]), timeout=9).json() == row
+@pytest.mark.parametrize("name", LISTS)
+def test_a_row_is_retrieved_as_it_is_listed_or_not_at_all(
+    stripe: FakeStripe, session: requests.Session, name: str
+) -> None:
+    resource = CATALOGUE.resources[name]
+    listed = [row for page in pages(stripe, session, resource) for row in page["data"]]
+    holders = parents(stripe, resource)
+    for parent in holders:
+        path = resource.path
+        if resource.parent and parent:
+            path = path.replace("{" + resource.parent.param + "}", parent["id"])
+        for row in stripe.objects(name, parent=parent["id"] if parent else None):
+            params = {"expand[]": list(resource.expand)}
+            answer = session.get(f"{stripe.url}{path}/{row['id']}", params=params, timeout=9)
+            if name in WITHOUT_RETRIEVAL:
+                assert answer.json()["error"]["message"].startswith("Unrecognized request URL")
+            else:
+                assert answer.json() in listed
+                assert answer.json()["id"] == row["id"]
+
+
+def test_the_official_client_retrieves_what_the_server_does() -> None:
+    package = Path(str(stripe_package.__file__)).parent
+    sources = (file.read_text() for file in package.rglob("*_service.py"))
+    methods = (text for source in sources for text in source.split("    def ")[1:])
+    found = {
+        re.sub(r"{\w+}", "{}", path)
+        for method in methods
+        if method.startswith("retrieve(")
+        for path in re.findall(r'"get",\s*"([^"]+)"', method)
+    }
+    retrieved = {
+        name
+        for name in LISTS
+        if re.sub(r"{\w+}", "{}", CATALOGUE.resources[name].path) + "/{}" in found
+    }
+    assert set(LISTS) - retrieved == WITHOUT_RETRIEVAL
 
 
 def as_sent(schema: Any, resource: Resource) -> dict[str, Any]:  # noqa: ANN401 - JSON

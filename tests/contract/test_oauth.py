@@ -318,6 +318,7 @@ def test_runs_that_are_killed_at_random_leave_a_grant_that_works(app: Grant, see
     stripe.oauth.lifetime = 0.05
     stripe.latency = 0.005
     stripe.seed("charges", 2000, since=SINCE, until=UNTIL, account=app.account)
+    codes = []
     for _ in range(5):
         before = len(stripe.token_requests)
         process = app.start("charges")
@@ -326,7 +327,10 @@ def test_runs_that_are_killed_at_random_leave_a_grant_that_works(app: Grant, see
             time.sleep(0.001)
         time.sleep(random.uniform(0, 0.3))
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        codes.append(process.wait())
+    # Where the machine is slow a token may end before it is used, and the run with it.
+    assert set(codes) <= {-signal.SIGKILL, 1}
+    assert -signal.SIGKILL in codes
     stripe.oauth.lifetime = math.inf
     run = app.tap(select=["charges"])
     assert run.code == 0, run.stderr

@@ -128,13 +128,12 @@ def test_latency_is_kept_for_requests_side_by_side(
 ) -> None:
     stripe.latency = {"/v1/charges": 0.2}
     started = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(get, ["/v1/charges"] * 4))
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(get, ["/v1/charges"] * 20))
     assert all(answer.ok for answer in answers)
-    assert 0.2 <= time.monotonic() - started < 0.7
-    started = time.monotonic()
+    assert 0.2 <= time.monotonic() - started < 20 * 0.2 / 2
+    stripe.latency = {"/v1/charges": 60}
     get("/v1/customers")
-    assert time.monotonic() - started < 0.2
 
 
 def test_too_many_requests_at_once_are_refused(

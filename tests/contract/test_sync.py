@@ -108,14 +108,14 @@ def test_children_that_may_not_be_read_are_refused_once(
 def test_nothing_more_is_fetched_while_nobody_reads(tap: TapCommand, stripe: FakeStripe) -> None:
     streams = ["charges", "refunds"]
     for stream in streams:
-        in_bulk(stripe, stream, 10_000)
+        in_bulk(stripe, stream, 5_000)
     with tap.start(select=streams) as process:
         fetched = when_it_stands_still(stripe)
         assert fetched <= 40
         rows = Counter(message["stream"] for message in read(process) if "record" in message)
     assert process.returncode == 0
-    assert rows == {"charges": 10_000, "refunds": 10_000}
-    assert len(stripe.list_pages()) > 200
+    assert rows == {"charges": 5_000, "refunds": 5_000}
+    assert len(stripe.list_pages()) > 100
 
 
 def when_it_stands_still(stripe: FakeStripe) -> int:
@@ -164,7 +164,7 @@ def megabytes(pid: int, name: str) -> int:
 def test_a_state_is_written_every_five_seconds_while_rows_flow(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
-    in_bulk(stripe, "charges", 2_200)
+    in_bulk(stripe, "charges", 1_300)
     moments: list[float] = []
     with tap.start(select=["charges"], endpoint_requests_per_second=2) as process:
         assert process.stdout is not None

@@ -83,7 +83,7 @@ class Pipeline:
         rows = []
         for row in rows_of(self.stripe, stream):
             assert row.keys() <= {*columns, *resource.secrets}, "a field has no column"
-            if resource.incremental:
+            if resource.listed_by_time:
                 row["_updated_at"] = row[str(resource.created_field)]
             kept = without_secrets(row, self.stripe.catalogue)
             rows.append({name: stored(kept.get(name), kind) for name, kind in columns.items()})
@@ -172,7 +172,7 @@ def test_the_next_runs_change_nothing_and_then_add_what_is_new(pipeline: Pipelin
     again = pipeline.run()
     assert pipeline.tables() == before
     incremental = {
-        name for name in again.rows if pipeline.stripe.catalogue.resources[name].incremental
+        name for name in again.rows if pipeline.stripe.catalogue.resources[name].listed_by_time
     }
     assert not incremental, "rows that were there are not read again"
 

@@ -9,6 +9,21 @@
         stripe.objects("charges"), stripe.ids("charges")  # as served, newest first
         stripe.update("charges", "ch_…", {"paid": False})
         stripe.delete("customers", "cus_…")
+        stripe.add("prices", listed=False)  # no list shows it, but it can be retrieved
+        stripe.retrieve("charges", "ch_…")
+        stripe.truth("subscription_items")  # all there is: parent's id, object, whether listed
+
+None of these is told by an event. What `stripe.life` does is, see tests/fake_stripe/life.py:
+
+    life = stripe.life  # or stripe.life_of(account)
+    life.create("customers", email="ada@example.com"), life.change("customers", "cus_…", name="Ada")
+    life.delete("customers", "cus_…"), life.cancel("sub_…"), life.detach("pm_…")
+    life.create("subscription_items", parent="sub_…")
+    life.late = 20  # seconds until an event is listed
+    chance = life.random(seed=1)  # an engine that has things happen
+    chance.step(), chance.steps(1000)
+    stripe.clock.advance(days=40), stripe.clock.stand_still()
+    stripe.stubs.add("products")  # deleted ones can be retrieved, as `deleted: true`
 
 Keys: `restricted_key({stripe.permission_for("charges")})`, whose refusals may lack parts
 (`omits={"name", "code"}` or `{"body"}`), `expired_key()`, `org_key()`, `publishable_key()`,

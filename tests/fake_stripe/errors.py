@@ -114,6 +114,15 @@ def missing(
     )
 
 
+def aged_out(event: str, param: str) -> StripeError:
+    """The 400 for the id of an event that is older than Stripe keeps them, in a parameter."""
+    message = (
+        f"Event {event} is no longer available because it's aged out of our retention policy"
+        " (30 days)."
+    )
+    return bad_parameter(param=param, message=message)
+
+
 def unknown_url(method: str, path: str) -> StripeError:
     """The answer to a URL that Stripe doesn't have."""
     return StripeError(

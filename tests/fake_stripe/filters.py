@@ -152,6 +152,9 @@ HIDDEN: dict[str, tuple[tuple[str | None, Callable[[StripeObject], bool]], ...]]
 }
 """Rows that a list leaves out, by stream: the parameter that shows them, and which they are."""
 
+EVENT_TYPES = 20
+"""The largest number of `types` that events can be asked for by."""
+
 FORWARD_ONLY = {"/v1/payment_attempt_records": "ending_before"}
 """Lists that cannot be paged backwards, and the parameter that they lack."""
 
@@ -212,6 +215,8 @@ def conditions(resource: Resource, request: Request, where: Mapping[str, str]) -
     names = set(FILTERS.get(resource.path, "").split())
     if resource.parent:
         names -= set(resource.parent.params)
+    if resource.name == "events":
+        _refuse_too_many_types(request)
     equal: dict[str, tuple[str, ...]] = {name: (value,) for name, value in where.items()}
     ranges: list[tuple[str, str, float]] = []
     sent = (*request.params, *request.arrays)
@@ -258,6 +263,12 @@ def window(resource: Resource, request: Request) -> Window:
         if operator == "lt":
             high = min(high, (time, 0))
     return low, high
+
+
+def hides(resource: Resource, obj: StripeObject) -> bool:
+    """Whether a list leaves an object out that is asked for as the catalogue says."""
+    asked = {_split(name)[0] for name in resource.params}
+    return any(hidden(obj) for param, hidden in HIDDEN.get(resource.name, ()) if param not in asked)
 
 
 def accepted(resource: Resource) -> frozenset[str]:
@@ -315,7 +326,20 @@ def integer(request: Request, name: str) -> int:
         ) from None
 
 
+def _refuse_too_many_types(request: Request) -> None:
+    types = request.arrays.get("types", [])
+    if types and "type" in request.params:
+        message = "You may only specify one of these parameters: type, types."
+        raise bad_parameter(param="types", message=message)
+    if len(types) > EVENT_TYPES:
+        message = f"You may only specify up to {EVENT_TYPES} types."
+        raise bad_parameter(param="types", message=message)
+
+
 def _having(listing: Listing, prop: str, values: tuple[str, ...]) -> Sequence[Row]:
+    if prop == "delivery_success":
+        pending = values[0] != "true"
+        return [row for row in listing.rows if bool(row.object["pending_webhooks"]) == pending]
     if prop == "type" and any(value.endswith("*") for value in values):
         prefixes = tuple(value.rstrip("*") for value in values)
         return [row for row in listing.rows if str(row.object.get("type")).startswith(prefixes)]

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from tests.fake_stripe import filters
 from tests.fake_stripe.bulk import Bulk
-from tests.fake_stripe.errors import StripeError, bad_parameter, missing
+from tests.fake_stripe.errors import StripeError, aged_out, bad_parameter, missing
 from tests.fake_stripe.rendering import encode, expansions
 from tests.fake_stripe.store import order_of
 
@@ -72,12 +72,12 @@ class Pages:
             raise bad_parameter(param="ending_before", message=message)
         newest_side = before is not None
         if after is not None:
-            cursor = self._cursor(listing, resource, after, "starting_after")
+            cursor = self._cursor(account, listing, resource, after, "starting_after")
             high = min(high, rows_before(rows, cursor.order))
             if self._is_foreign_cursor(request.path, cursor, span):
                 high = low
         if before is not None:
-            cursor = self._cursor(listing, resource, before, "ending_before")
+            cursor = self._cursor(account, listing, resource, before, "ending_before")
             low = max(low, rows_before(rows, (cursor.order[0], cursor.order[1] + 1)))
         has_more = high - low > limit
         if has_more and newest_side:
@@ -135,8 +135,16 @@ class Pages:
             return [encode(render.sent(account, row, tree)) for row in newest_first]
         return [row.body or render.listed(account, row) for row in newest_first]
 
-    def _cursor(self, listing: Listing, resource: Resource, identifier: str, param: str) -> Row:
+    def _cursor(
+        self, account: Account, listing: Listing, resource: Resource, identifier: str, param: str
+    ) -> Row:
         row = listing.with_id(identifier)
+        if (
+            row is None
+            and resource.name == "events"
+            and identifier in account.deleted.get("events", {})
+        ):
+            raise aged_out(identifier, param)
         if row is None:
             raise missing(resource.objects[0], identifier, status=400, param=param)
         return row

@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
 
 
+WITHOUT_RETRIEVAL = frozenset(
+    {
+        "checkout_session_line_items",
+        "credit_note_line_items",
+        "financial_connections_account_owners",
+        "invoice_line_items",
+        "payment_intent_amount_details_line_items",
+        "payment_link_line_items",
+        "quote_computed_upfront_line_items",
+        "quote_line_items",
+        "setup_attempts",
+    }
+)
+"""Streams whose rows Stripe only lists: `stripe` 16.1.0 has no method to retrieve one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """An endpoint, matched to a request's path."""
@@ -72,7 +88,11 @@ class Routes:
                 return self._route(resource, segments[position], identifier)
         return None
 
-    def _route(self, resource: Resource, parent: str | None, identifier: str | None) -> Route:
+    def _route(
+        self, resource: Resource, parent: str | None, identifier: str | None
+    ) -> Route | None:
+        if identifier is not None and resource.name in WITHOUT_RETRIEVAL:
+            return None
         if identifier is not None:
             kind: Literal["list", "retrieve", "singleton"] = "retrieve"
         else:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.fake_stripe.bulk import BLANK, Bulk, BulkListing
+from tests.fake_stripe.filters import hides
 from tests.fake_stripe.ids import dice, make_id
-from tests.fake_stripe.rendering import Renderer
+from tests.fake_stripe.rendering import Renderer, expansions
 from tests.fake_stripe.routes import Routes
 from tests.fake_stripe.shapes import Shapes, without_planted
 from tests.fake_stripe.store import Account, Row, order_of, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
     from tests.fake_stripe.store import StripeObject
@@ -28,6 +29,17 @@ PATTERNS = 20
 SINCE = 1_704_067_200
 UNTIL = 1_767_225_600
 """Where seeds lie by default: the years 2024 and 2025."""
+
+
+class Truth(NamedTuple):
+    """One row of a stream, as it is at the moment."""
+
+    parent: str | None
+    """The parent's id, for children."""
+
+    object: StripeObject
+    listed: bool
+    """Whether lists show it; False for what only retrieval or events tell of."""
 
 
 class Seeding:
@@ -50,9 +62,10 @@ class Seeding:
                 self._embedded[resource.parent.stream].append(resource)
         self._accounts = {self.account_id: Account(self.account_id)}
         self._counts: defaultdict[str, int] = defaultdict(int, account=1)
-        self._lock = RLock()
+        self.lock = RLock()
+        """Held while something is answered or changed."""
 
-    def add(
+    def add(  # noqa: PLR0913 - one keyword for each thing a test may want to set
         self,
         stream: str,
         partial: Mapping[str, Any] | None = None,
@@ -60,6 +73,7 @@ class Seeding:
         parent: str | None = None,
         created: float | None = None,
         account: str | None = None,
+        listed: bool = True,
     ) -> StripeObject:
         """Add an object: a made-up one with `partial` laid over it.
 
@@ -69,6 +83,7 @@ class Seeding:
             parent: The parent's id, for children.
             created: Creation time in Unix seconds, where `partial` has none; default: in 2024.
             account: A connected account's id; default: the platform's account.
+            listed: Whether lists show it, or it can only be retrieved (inline prices).
 
         Returns:
             The object, as it would be retrieved.
@@ -76,14 +91,21 @@ class Seeding:
         Raises:
             ValueError: A child without a parent, or with one that is not there.
         """
-        with self._lock:
-            return self._add(stream, dict(partial or {}), parent, created, account).object
+        with self.lock:
+            return self._add(
+                stream, dict(partial or {}), parent, created, account, listed=listed
+            ).object
 
     def put(
-        self, stream: str, obj: Mapping[str, Any], *, parent: str | None = None
+        self,
+        stream: str,
+        obj: Mapping[str, Any],
+        *,
+        parent: str | None = None,
+        account: str | None = None,
     ) -> StripeObject:
-        """Add an object of the platform's as it is: what `obj` lacks, beside its kind, is null."""
-        with self._lock:
+        """Add an object as it is: what `obj` lacks, beside its kind, is null."""
+        with self.lock:
             resource = self.catalogue.resources[self.stored_in(stream)]
             blank = dict.fromkeys(self.shapes.properties(resource.name))
             blank.update(object=resource.objects[0])
@@ -92,7 +114,7 @@ class Seeding:
             blank.update(obj)
             moment = seconds(blank.get(resource.created_field or "created"))
             row = Row(object=blank, order=(moment, 0), stream=resource.name, parent=parent)
-            self._insert(self._account(None), row, {})
+            self._insert(self._account(account), row, {})
             return blank
 
     def seed(  # noqa: PLR0913 - one keyword for each thing a test may want to set
@@ -114,7 +136,7 @@ class Seeding:
         chance = dice("seed", stream, seed)
         span = max(1, int(until - since))
         times = sorted(int(since) + chance.randrange(span) for _ in range(count))
-        with self._lock:
+        with self.lock:
             parents = [parent] if parent else self._parents(stream, since, account)
             return [
                 self._add(stream, {}, parents[i % len(parents)], when, account).id
@@ -141,7 +163,7 @@ class Seeding:
         if resource.parent or resource.api_mode != "v1" or not resource.created_field:
             msg = f"{stream} is no top-level v1 list by creation time"
             raise ValueError(msg)
-        with self._lock:
+        with self.lock:
             holder = self._account(None)
             patterns = [self._pattern(holder, resource, partial or {}) for _ in range(PATTERNS)]
             kind = resource.objects[0]
@@ -150,16 +172,26 @@ class Seeding:
             self._counts[kind] += len(rows)
             holder.hold(stream, BulkListing(rows))
 
-    def delete(self, stream: str, identifier: str, *, account: str | None = None) -> None:
+    def delete(
+        self,
+        stream: str,
+        identifier: str,
+        *,
+        parent: str | None = None,
+        account: str | None = None,
+    ) -> None:
         """Delete an object, as far as lists and retrieval show."""
-        with self._lock:
+        with self.lock:
             holder = self._account(account)
-            row = holder.row(self.stored_in(stream), identifier)
-            if row is None:
-                msg = f"{stream} has no {identifier}"
-                raise KeyError(msg)
+            row = self._row(holder, stream, identifier, parent)
             holder.remove(row)
             self._touch_parent(holder, row)
+
+    def unlist(self, stream: str, identifier: str, *, account: str | None = None) -> None:
+        """Have lists no longer show an object, which can still be retrieved."""
+        with self.lock:
+            holder = self._account(account)
+            holder.unlist(self._row(holder, stream, identifier, None))
 
     def update(
         self,
@@ -167,26 +199,69 @@ class Seeding:
         identifier: str,
         changes: Mapping[str, Any],
         *,
+        parent: str | None = None,
         account: str | None = None,
     ) -> StripeObject:
         """Change an object's properties; its place in the list stays. Returns it."""
-        with self._lock:
+        with self.lock:
             holder = self._account(account)
-            row = holder.row(self.stored_in(stream), identifier)
-            if row is None:
-                msg = f"{stream} has no {identifier}"
-                raise KeyError(msg)
+            row = self._row(holder, stream, identifier, parent)
             row.object.update(changes)
             row.body = None
             holder.listing(row.stream, row.parent).changed()
             self._touch_parent(holder, row)
             return row.object
 
+    def retrieve(
+        self,
+        stream: str,
+        identifier: str,
+        *,
+        parent: str | None = None,
+        account: str | None = None,
+    ) -> StripeObject:
+        """An object as it is retrieved by its id, without expansions."""
+        with self.lock:
+            holder = self._account(account)
+            return self._renderer.sent(holder, self._row(holder, stream, identifier, parent), {})
+
+    def row(self, stream: str, identifier: str, *, account: str | None = None) -> Row | None:
+        """The row with that id as it is kept, not to be changed; None where there is none."""
+        with self.lock:
+            return self._account(account).row(self.stored_in(stream), identifier)
+
+    def new_id(self, kind: str) -> str:
+        """The id that the next object of a kind has (`event`)."""
+        with self.lock:
+            self._counts[kind] += 1
+            return make_id(kind, self._counts[kind], testmode=not self.livemode)
+
+    def rows(
+        self, stream: str, *, parent: str | None = None, account: str | None = None
+    ) -> Sequence[Row]:
+        """The rows of one list, oldest first, as they are kept: not to be changed."""
+        return self._account(account).listing(self.stored_in(stream), parent).rows
+
+    def truth(self, stream: str, *, account: str | None = None) -> list[Truth]:
+        """Everything of a stream that there is, as the list shows it to the catalogue's request."""
+        resource = self.catalogue.resources[stream]
+        tree = expansions([f"data.{name}" for name in resource.expand], is_list=True)
+        with self.lock:
+            holder = self._account(account)
+            return [
+                Truth(
+                    parent=parent.id if parent else None,
+                    object=self._renderer.sent(holder, row, tree),
+                    listed=self._is_listed(row) and (parent is None or self._is_listed(parent)),
+                )
+                for parent, row in self._everything(holder, resource)
+            ]
+
     def objects(
         self, stream: str, *, parent: str | None = None, account: str | None = None
     ) -> list[StripeObject]:
         """What lists serve of a stream, newest first; of all parents unless one is given."""
-        with self._lock:
+        with self.lock:
             holder = self._account(account)
             rows = sorted(self._rows(holder, stream, parent), key=order_of, reverse=True)
             return [self._renderer.sent(holder, row, {}) for row in rows]
@@ -195,7 +270,7 @@ class Seeding:
         self, stream: str, *, parent: str | None = None, account: str | None = None
     ) -> list[str]:
         """The ids of `objects`, newest first; a singleton without one goes by its stream's name."""
-        with self._lock:
+        with self.lock:
             holder = self._account(account)
             if bulk := holder.bulk.get(stream):
                 return [bulk.bulk.id(place) for place in reversed(range(len(bulk.rows)))]
@@ -208,7 +283,7 @@ class Seeding:
 
     def add_account(self, identifier: str | None = None, **properties: object) -> str:
         """Connect an account, which also becomes a row of `accounts`. Returns its id."""
-        with self._lock:
+        with self.lock:
             row = self._add(
                 "accounts",
                 {**({"id": identifier} if identifier else {}), **properties},
@@ -221,7 +296,7 @@ class Seeding:
 
     def disconnect(self, identifier: str) -> None:
         """Have a connected account withdraw the platform's access."""
-        with self._lock:
+        with self.lock:
             self.delete("accounts", identifier)
             del self._accounts[identifier]
 
@@ -243,7 +318,38 @@ class Seeding:
             return [row for identifier in parents for row in listing.having(link, identifier)]
         if parent is not None:
             return holder.listing(stream, parent).rows
-        return list(holder.rows(stream))
+        return [row for row in holder.rows(stream) if row.listed]
+
+    def _everything(self, holder: Account, resource: Resource) -> Iterator[tuple[Row | None, Row]]:
+        """Each row with its parent, those that lists don't show included."""
+        if resource.singleton:
+            yield None, self._singleton(holder, resource)
+        elif resource.parent:
+            for parent in holder.rows(resource.parent.stream):
+                for row in self._rows(holder, resource.name, parent.id):
+                    yield parent, row
+        else:
+            for row in holder.rows(resource.name):
+                yield None, row
+
+    def _is_listed(self, row: Row) -> bool:
+        return row.listed and not hides(self.catalogue.resources[row.stream], row.object)
+
+    def _row(self, holder: Account, stream: str, identifier: str, parent: str | None) -> Row:
+        """The row with that id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        resource = self.catalogue.resources[stream]
+        if resource.singleton:
+            return self._singleton(holder, resource)
+        above = None if self._link(stream) else parent
+        row = holder.row(self.stored_in(stream), identifier, above)
+        if row is None:
+            msg = f"{stream} has no {identifier}"
+            raise KeyError(msg)
+        return row
 
     def _pattern(
         self, holder: Account, resource: Resource, partial: Mapping[str, Any]
@@ -255,13 +361,15 @@ class Seeding:
         row.object = {name: without_planted(value) for name, value in row.object.items()}
         return row.id, self._renderer.listed(holder, row)
 
-    def _add(
+    def _add(  # noqa: PLR0913 - as for `add`
         self,
         stream: str,
         partial: StripeObject,
         parent: str | None,
         created: float | None,
         account: str | None,
+        *,
+        listed: bool = True,
     ) -> Row:
         resource = self.catalogue.resources[stream]
         holder = self._account(account)
@@ -275,6 +383,7 @@ class Seeding:
         known = holder.row(stored_in, str(partial.get("id"))) if link else None
         if known is None:
             known = self._make(resource, stored_in, partial, None if link else parent, created)
+            known.listed = listed
             self._insert(holder, known, partial)
         if link and parent:
             self._hang(holder, known, link, parent)

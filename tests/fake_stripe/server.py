@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_stripe_conn.catalogue.resources import load_catalogue
+from tests.fake_stripe.clock import Clock
 from tests.fake_stripe.consent import consent, token_path
 from tests.fake_stripe.errors import (
     StripeError,
@@ -24,6 +25,7 @@ from tests.fake_stripe.faults import RANDOM_KINDS, Fault, Faults
 from tests.fake_stripe.filters import refuse_unknown
 from tests.fake_stripe.ids import scramble
 from tests.fake_stripe.keys import Keys, permission_for
+from tests.fake_stripe.life import FEEDS, Life
 from tests.fake_stripe.lists import Pages
 from tests.fake_stripe.oauth import PATHS, OAuth
 from tests.fake_stripe.rates import RateLimits
@@ -45,12 +47,18 @@ if TYPE_CHECKING:
     from tests.fake_stripe.keys import Key, Omission
     from tests.fake_stripe.request import Request
     from tests.fake_stripe.routes import Route
-    from tests.fake_stripe.store import Listing
+    from tests.fake_stripe.store import Listing, Row
 
 KEEPS_A_STUB = frozenset(
     {"customers", "terminal_configurations", "terminal_locations", "terminal_readers"}
 )
-"""Streams whose deleted objects can be retrieved as `{"id", "object", "deleted": true}`."""
+"""Streams whose deleted objects can be retrieved as `{"id", "object", "deleted": true}`.
+
+Those that Stripe's OpenAPI description says so of; `stubs` of a server may be changed.
+"""
+
+ALSO_RETRIEVED = {"tax_ids": ("customer_tax_ids",)}
+"""Docstring of TaxIdService.retrieve: "Retrieves an account or customer tax_id object"."""
 
 
 class FakeStripe(Seeding):
@@ -79,6 +87,9 @@ class FakeStripe(Seeding):
         self.stalling = Event()
         """Set when a token exchange stalls."""
 
+        self.stubs = set(KEEPS_A_STUB)
+        """Streams whose deleted objects are retrieved as stubs, where others are a 404."""
+
         self.rates = RateLimits()
         """`per_second`, `per_endpoint` and `concurrency`, each None until set."""
 
@@ -90,6 +101,7 @@ class FakeStripe(Seeding):
         self.oauth = OAuth(self.keys, account=self.account_id, livemode=livemode, now=self._clock)
         """The application that accounts grant access to; its settings may be changed."""
 
+        self._lives: dict[str, Life] = {}
         self._faults = Faults()
         self._disabled: dict[str, Refusal] = {}
         self._pages = Pages(self._renderer)
@@ -101,6 +113,25 @@ class FakeStripe(Seeding):
         self._port = port
         self._wire: Wire | None = None
         self._thread: Thread | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """The clock, to be put forward: `stripe.clock.advance(days=40)`."""
+        if not isinstance(self.now, Clock):
+            self.now = Clock(self.now)
+        return self.now
+
+    @property
+    def life(self) -> Life:
+        """What happens in the platform's account, told by events."""
+        return self.life_of(self.account_id)
+
+    def life_of(self, account: str) -> Life:
+        """What happens in an account, told by events."""
+        with self.lock:
+            if account not in self._lives:
+                self._lives[account] = Life(self, account)
+            return self._lives[account]
 
     # --- Running ---------------------------------------------------------------------------
 
@@ -374,7 +405,7 @@ class FakeStripe(Seeding):
                 code="missing_required_header",
             )
         refuse_unknown(request, route.parameters)
-        with self._lock:
+        with self.lock:
             account = self._accounts[request.account or self.account_id]
             if route.kind == "singleton":
                 row = self._singleton(account, resource)
@@ -385,6 +416,8 @@ class FakeStripe(Seeding):
                 return encode(sent)
             if key.livemode != self.livemode:
                 account = Account(account.id)
+            if resource.name in FEEDS and account.id in self._lives:
+                self._lives[account.id].settle()
             if route.kind == "retrieve":
                 return self._retrieved(request, route, account)
             where, listing = self._listing(request, resource, route.parent, account)
@@ -435,11 +468,26 @@ class FakeStripe(Seeding):
         if resource.name == "accounts" and identifier == account.id:
             own = self._singleton(account, self.catalogue.resources["account"])
             return encode(self._renderer.sent(account, own, tree))
-        row = account.row(self.stored_in(resource.name), identifier)
+        row = self._retrievable(route, account)
         if row is None:
             deleted = account.deleted.get(resource.name, {}).get(identifier)
-            if deleted is None or resource.name not in KEEPS_A_STUB:
+            if deleted is None or resource.name not in self.stubs:
                 raise missing(resource.objects[0], identifier)
             stub = {"id": identifier, "object": deleted["object"], "deleted": True}
             return encode(stub)
         return encode(self._renderer.sent(account, row, tree))
+
+    def _retrievable(self, route: Route, account: Account) -> Row | None:
+        """The row that a path names, below the parent that it names."""
+        resource, identifier = route.resource, route.id or ""
+        stored_in = self.stored_in(resource.name)
+        if route.parent is None:
+            streams = (stored_in, *ALSO_RETRIEVED.get(stored_in, ()))
+            return next(filter(None, (account.row(name, identifier) for name in streams)), None)
+        above = resource.parent.stream if resource.parent else ""
+        if account.row(above, route.parent) is None:
+            raise missing(self.catalogue.resources[above].objects[0], route.parent)
+        if link := self._link(resource.name):
+            row = account.row(stored_in, identifier)
+            return row if row and row.object.get(link) == route.parent else None
+        return account.row(stored_in, identifier, route.parent)

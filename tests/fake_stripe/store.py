@@ -31,6 +31,9 @@ class Row:
     body: bytes | None = None
     """The JSON as listed without `expand`; None until asked for, and after a change."""
 
+    listed: bool = True
+    """Whether lists show it: some objects can only be retrieved."""
+
     @property
     def id(self) -> str:
         """The object's id; a singleton without one goes by its stream's name."""
@@ -121,13 +124,14 @@ class Account:
         """Add a row; its `order` needs only the time, the rest is set here."""
         self._count += 1
         row.order = (row.order[0], self._count)
-        self.listing(row.stream, row.parent).insert(row)
+        if row.listed:
+            self.listing(row.stream, row.parent).insert(row)
         self._by_stream.setdefault(row.stream, {}).setdefault(row.id, []).append(row)
         self._by_id[row.id] = row
 
     def remove(self, row: Row) -> None:
         """Delete a row."""
-        self.listing(row.stream, row.parent).remove(row)
+        self.unlist(row)
         rows = self._by_stream[row.stream][row.id]
         rows.remove(row)
         if not rows:
@@ -135,6 +139,16 @@ class Account:
         if self._by_id.get(row.id) is row:
             del self._by_id[row.id]
         self.deleted.setdefault(row.stream, {})[row.id] = row.object
+
+    def has_deleted(self, stream: str, identifier: str) -> bool:
+        """Whether there was an object with that id."""
+        return identifier in self.deleted.get(stream, {})
+
+    def unlist(self, row: Row) -> None:
+        """Take a row out of its list; it can still be retrieved."""
+        if row.listed:
+            self.listing(row.stream, row.parent).remove(row)
+            row.listed = False
 
     def listing(self, stream: str, parent: str | None = None) -> Listing:
         """A list's rows; the children of one parent, or a whole top-level list."""

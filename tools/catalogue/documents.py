@@ -18,7 +18,7 @@ from tools.catalogue.timestamps import Timestamps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tap_stripe_conn.catalogue.resources import Resource
+    from tap_stripe_conn.catalogue.resources import Changes, Resource
 
 CATALOGUE = Path("tap_stripe_conn/catalogue/catalogue.json")
 NOTICE = Path("tap_stripe_conn/catalogue/NOTICE")
@@ -104,9 +104,12 @@ def _notice(sdk: Sdk) -> str:
 def _table(sdk: Sdk, resources: list[Resource]) -> str:
     rows = [
         f"| `{resource.name}` | `{resource.path}` | {_code(resource.primary_key)} "
-        f"| {_way(resource)} | {_code([resource.parent.stream] if resource.parent else [])} |"
+        f"| {_CHANGES[resource.changes][0]} "
+        f"| {_code([resource.parent.stream] if resource.parent else [])} |"
         for resource in resources
     ]
+    legend = [f"| {short} | {meaning} |" for short, meaning in _CHANGES.values()]
+    untold = [f"| `{each.name}` | {each.untold} |" for each in resources if each.untold]
     hidden = [f"| `{name}` | {what} |" for name, what in overrides.HIDDEN.items()]
     left_out = [f"| `{path}` | {why} |" for path, why in overrides.LEFT_OUT.items()]
     return "\n".join(
@@ -116,14 +119,28 @@ def _table(sdk: Sdk, resources: list[Resource]) -> str:
             f"{len(resources)} streams, as in Stripe's API version `{sdk.api_version}`.",
             "This page is written by `python -m tools.catalogue`.",
             "",
-            "*Incremental* streams ask Stripe for new rows by their creation time;",
-            "*full* ones are read whole in each run.",
             "A stream with a parent is read for each row of its parent,",
             "and its rows carry the parent's id.",
+            "How the changes of rows are caught after a stream's first run:",
             "",
-            "| stream | Stripe's path | key | read | parent |",
+            "| changes | how |",
+            "|---|---|",
+            *legend,
+            "",
+            "Events are those of `/v1/events`, which Stripe keeps for 30 days.",
+            "The last days are as many as the setting `mutable_window_days` says.",
+            "",
+            "| stream | Stripe's path | key | changes | parent |",
             "|---|---|---|---|---|",
             *rows,
+            "",
+            "## What Stripe does not tell",
+            "",
+            "Changes that no event tells of, or none for sure:",
+            "",
+            "| stream | not told |",
+            "|---|---|",
+            *untold,
             "",
             "## What Stripe does not list",
             "",
@@ -143,8 +160,29 @@ def _table(sdk: Sdk, resources: list[Resource]) -> str:
     )
 
 
-def _way(resource: Resource) -> str:
-    return f"incremental by `{resource.created_field}`" if resource.incremental else "full"
+_CHANGES: Mapping[Changes, tuple[str, str]] = {
+    "feed": ("events", "events tell of new, changed and deleted rows"),
+    "feed_and_window": (
+        "events, last days",
+        "events tell of some changes; once a day the rows of the last days are read again",
+    ),
+    "feed_and_all": (
+        "events, all",
+        "events tell of some changes; once a day all rows are read again",
+    ),
+    "append_only": ("new rows", "rows never change: each run reads the new ones"),
+    "window": (
+        "new rows, last days",
+        "no events: each run reads the new rows, and those of the last days again",
+    ),
+    "snapshot": ("whole", "each run reads all rows; what is gone comes no more"),
+    "parent": (
+        "with parent",
+        "read with each row of the parent that changed, or that an event of their own names",
+    ),
+    "parent_and_all": ("with parent, all", "the same, and once a day all rows are read again"),
+}
+"""Class -> in short, and what it means."""
 
 
 def _code(names: Iterable[str]) -> str:

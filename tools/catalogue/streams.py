@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tap_stripe_conn.catalogue import overrides
 from tap_stripe_conn.catalogue.resources import Parent, Resource
 from tools.catalogue.attributes import attributes
+from tools.catalogue.changes import with_changes
 from tools.catalogue.events import event_objects
 from tools.catalogue.prose import description
 from tools.catalogue.sdk import UnresolvedNameError
@@ -34,6 +35,7 @@ class Streams:
         self._sdk = sdk
         self._timestamps = timestamps
         self.endpoints = _by_name(endpoints)
+        self._rows = [path for path, endpoint in endpoints.items() if not endpoint.is_list]
         objects = {cls.object_name for e in self.endpoints.values() for cls in e.classes}
         self.event_objects = event_objects(sdk, {name for name in objects if name})
 
@@ -41,7 +43,7 @@ class Streams:
         """All streams, in order of name."""
         found = [self._resource(name, self.endpoints[name]) for name in self.endpoints]
         found.append(_payout_balance_transactions(found))
-        return sorted(found, key=lambda resource: resource.name)
+        return sorted(with_changes(found), key=lambda resource: resource.name)
 
     def _resource(self, name: str, endpoint: Endpoint) -> Resource:
         objects = tuple(sorted(str(cls.object_name) for cls in endpoint.classes))
@@ -49,6 +51,7 @@ class Streams:
         return Resource(
             name=name,
             path=endpoint.path,
+            retrieve=self._retrieve(endpoint, parent),
             api_mode="v2" if endpoint.path.startswith("/v2/") else "v1",
             singleton=not endpoint.is_list,
             schema=schema_name(endpoint),
@@ -101,6 +104,15 @@ class Streams:
             embedded_by_expand=by_expand is not None,
             params=further,
         )
+
+    def _retrieve(self, endpoint: Endpoint, parent: Parent | None) -> str | None:
+        if parent is not None and not (
+            parent.location == "query"
+            and all(parent.column in attributes(self._sdk, cls) for cls in endpoint.classes)
+        ):
+            return None
+        row = re.compile(re.escape(endpoint.path) + r"/\{\w+\}")
+        return next(filter(row.fullmatch, self._rows), None)
 
     def _created_field(self, name: str, endpoint: Endpoint) -> str | None:
         field = overrides.CREATED_FIELDS.get(name, "created")
@@ -192,6 +204,7 @@ def _payout_balance_transactions(resources: list[Resource]) -> Resource:
         listed,
         name="payout_balance_transactions",
         description=overrides.DESCRIPTIONS["payout_balance_transactions"],
+        retrieve=None,
         primary_key=("payout", "id"),
         created_filter=None,
         parent=Parent(
