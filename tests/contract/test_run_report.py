@@ -96,6 +96,27 @@ def test_the_next_run_tells_of_the_bookmark_that_it_went_on_from(
     }
 
 
+def test_what_events_told_of_is_counted_by_what_became_of_it(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    stripe.clock.advance(days=-3)
+    kept, deleted, _ = (stripe.life.create("customers", email="a@b.example")["id"] for _ in "123")
+    stripe.clock.advance(days=2)
+    first = tap(select=["customers"])
+    stripe.life.change("customers", kept, email="ada@example.com")
+    stripe.life.delete("customers", deleted)
+    stripe.clock.advance(hours=1)
+    run = tap(select=["customers"], report_file="report.json", state=first.state)
+    assert run.code == 0
+    customers = by_stream(report(tap))["customers"]
+    assert written(tap) == records(run) == {"customers": 2}
+    assert (customers["rows"]["hydrated"], customers["rows"]["deleted"]) == (1, 1)
+    assert customers["changed"] == 2
+    by_id = report(tap)["endpoints"]["/v1/customers/{customer}"]["requests"]
+    assert by_id == 1
+    assert customers["traffic"]["requests"] >= by_id
+
+
 def test_what_could_not_be_read_is_named_with_the_reason(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
