@@ -23,16 +23,16 @@ from typing_extensions import override
 from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, StripeError
 from tap_stripe_conn.config import SECRETS, ConfigError, secrets_of
 from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
-from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, INTERRUPTED, NOT_WHOLE
-from tap_stripe_conn.interrupts import Interrupted, ignored
+from tap_stripe_conn.exit_codes import BAD_CONFIG, COMPLETE, FAILED, INTERRUPTED
+from tap_stripe_conn.interrupts import Interrupted, ignored, to_its_end
 from tap_stripe_conn.messages import OutputError, output
 from tap_stripe_conn.redaction import conceal, protect_logs, protect_stderr, redacted
-from tap_stripe_conn.report import Report, joined
+from tap_stripe_conn.report import Report
+from tap_stripe_conn.run_report import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tap_stripe_conn.streams.outcome import Outcome
     from tap_stripe_conn.tap import TapStripeConn
 
 _NO_TEST: Final = "disabled"
@@ -188,18 +188,59 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     if test != _NO_TEST:
         return _test(configured, streams=test == "all", as_json=about_format == "json")
     tap = configured()
-    tap.check_connection()
     _spare_the_collector()
     try:
-        outcomes = tap.sync()
+        ending = run(tap)
     except Interrupted as interrupted:
         ignored()
-        _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
-    except (StripeError, ConnectionFailedError, CredentialsError) as error:
-        raise RunFailedError(
-            reason(error, tap.settings.account_id, tap.settings.auth_scheme)
-        ) from error
-    return _summarize(outcomes)
+        ending = _interrupted(tap, interrupted)
+    except _LOST as error:
+        raise _explained(error, tap) from error
+    if ending.complaint is not None:
+        click.echo(ending.complaint, err=True)
+    return ending.exit_code
+
+
+def run(tap: TapStripeConn) -> Ending:
+    """Prove the connection, read the selected streams, and report what came of it.
+
+    Returns:
+        How it ended, where each stream was read as far as it could be.
+
+    Raises:
+        Interrupted: And so does whatever else ends a run; that is reported, too.
+    """
+    tap.record.announce()
+    ending = Ending(FAILED)
+    try:
+        tap.check_connection()
+        ending = Ending.of(tap.sync())
+    except Interrupted as interrupted:
+        ending = _interrupted(tap, interrupted)
+        raise
+    except Exception as error:
+        lines, code = _verdict(_explained(error, tap))
+        ending = Ending(code, "; ".join(lines))
+        raise
+    finally:
+        to_its_end(lambda: tap.tell(ending))
+    return ending
+
+
+def _interrupted(tap: TapStripeConn, interrupted: Interrupted) -> Ending:
+    begun = "; the last STATE covers what was written" if tap.record.has_begun else ""
+    return Ending(interrupted.exit_code, f"Interrupted{begun}")
+
+
+_LOST: Final = (StripeError, ConnectionFailedError, CredentialsError)
+"""What can end a run in the middle: of errors of single streams it goes on."""
+
+
+def _explained(error: Exception, tap: TapStripeConn) -> Exception:
+    """The error, in words for people."""
+    if not isinstance(error, _LOST):
+        return error
+    return RunFailedError(reason(error, tap.settings.account_id, tap.settings.auth_scheme))
 
 
 def _configured(
@@ -215,26 +256,6 @@ def _configured(
         catalog=None if catalog is None else _catalog(catalog),
         state=None if state is None else _state(state),
     )
-
-
-def _summarize(outcomes: Sequence[Outcome]) -> int:
-    """Say in the last line what could not be read; the exit code says it to machines."""
-    left_out = [outcome for outcome in outcomes if not outcome.whole]
-    if outcomes and not any(outcome.readable for outcome in outcomes):
-        click.echo(
-            f"The run failed: none of the {len(outcomes)} selected streams can be read; the first: "
-            f"{outcomes[0].stream}, {outcomes[0].reason}",
-            err=True,
-        )
-        return FAILED
-    if left_out:
-        named = joined([f"{outcome.stream}, {outcome.reason}" for outcome in left_out], "; ")
-        click.echo(
-            f"{len(left_out)} of {len(outcomes)} selected streams could not be read whole: {named}",
-            err=True,
-        )
-        return NOT_WHOLE
-    return COMPLETE
 
 
 def _discover(tap_class: type[TapStripeConn], config: tuple[str, ...]) -> int:

@@ -185,6 +185,15 @@ _PROPERTIES: Final = th.PropertiesList(
         description="The rate to keep to for each endpoint. Unset: 25.",
     ),
     th.Property(
+        "report_file",
+        th.StringType,
+        title="Report file",
+        description=(
+            "Where each run leaves a report of what it read and what is missing, as a JSON "
+            "document that replaces the one before."
+        ),
+    ),
+    th.Property(
         "mutable_window_days",
         th.IntegerType(minimum=0, maximum=36_500),
         default=30,
@@ -258,6 +267,7 @@ class Settings:
     connect_base: str
     requests_per_second: float | None
     endpoint_requests_per_second: float | None
+    report_file: Path | None
     mutable_window_days: int
     discover_all: bool
 
@@ -313,6 +323,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         connect_base=checked.base("connect_base"),
         requests_per_second=checked.rate("requests_per_second"),
         endpoint_requests_per_second=checked.rate("endpoint_requests_per_second"),
+        report_file=checked.path("report_file"),
         mutable_window_days=int(config["mutable_window_days"]),
         discover_all=config["discover_all"],
     )

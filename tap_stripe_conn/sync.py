@@ -20,7 +20,7 @@ from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, famili
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from singer_sdk.metrics import Counter as MetricsCounter
 
@@ -120,6 +120,11 @@ class Sync:
                 if self._outcomes[stream.name].readable:
                     stream.conclude()
         return [self._outcomes[stream.name] for stream in self._streams]
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Of the streams that have ended, by name."""
+        return self._outcomes
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
@@ -272,12 +277,13 @@ class Sync:
         self._in_a_step = False
 
     def _write_batch(self, batch: Batch) -> None:
-        stream, rows = batch
+        stream, rows, way = batch
         self._write_schema(stream)
         with self._progress.writing():
             stream.write_rows(rows)
         self._metrics[stream.name].counter.increment(len(rows))
         self._rows[stream.name] += len(rows)
+        stream.tally.rows[way] += len(rows)
         self._rows_since_state += len(rows)
 
     def _write_schema(self, stream: StripeStream) -> None:

@@ -48,6 +48,7 @@ from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause
+from tap_stripe_conn.run_report import Ending, RunRecord
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
 from tap_stripe_conn.streams.plans import DAY
@@ -167,7 +168,8 @@ class TapStripeConn(Tap):
         if elsewhere:
             self.logger.warning("The credentials go to %s, not to Stripe's own address", elsewhere)
         if account.id is None and settings.account_id is None:
-            return replace(account, id=self.authenticator.account)
+            account = replace(account, id=self.authenticator.account)
+        self.record.account = account
         return account
 
     def examine(self) -> Report:
@@ -298,23 +300,35 @@ class TapStripeConn(Tap):
             len(streams),
             self.catalogue.api_version,
         )
-        outcomes = Sync(
+        self.record.begin(streams, self.state.get("bookmarks", {}))
+        run = Sync(
             streams,
             self.source,
             limiter=self.limiter,
             write_state=lambda: self.state_writer.write_state(self.state),
             interrupts=self.interrupts,
-        ).run()
-        for stream in streams:
-            stream.log_drift()
-        self.logger.info(
-            "Connection %s: %d rows of %d streams by %d requests",
-            self.settings.connection_name,
-            sum(outcome.rows for outcome in outcomes),
-            len(streams),
-            self.client.requests_made,
         )
-        return outcomes + unknown
+        try:
+            return run.run() + unknown
+        finally:
+            self.record.outcomes = {
+                **run.outcomes,
+                **{outcome.stream: outcome for outcome in unknown},
+            }
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """What is told of this run when it is over."""
+        return RunRecord(
+            self.settings,
+            tap_version=self.plugin_version,
+            api_version=self.catalogue.api_version,
+        )
+
+    def tell(self, ending: Ending) -> None:
+        """Report on the run, which is over."""
+        bookmarks = self.state.get("bookmarks", {})
+        self.record.end(ending, bookmarks, self.client.traffic.by_endpoint())
 
     def _selected(self) -> list[StripeStream]:
         streams = [stream for stream in self.stripe_streams.values() if stream.selected]
@@ -353,8 +367,7 @@ class TapStripeConn(Tap):
         Raises:
             ConnectionUnavailableError: Before anything is written.
         """
-        self.check_connection()
-        self.sync()
+        cli.run(self)
 
     @override  # type: ignore[misc] # final for type checkers; the SDK's writes before it proves
     def run_connection_test(self) -> bool:

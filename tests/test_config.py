@@ -101,6 +101,7 @@ def test_a_key_is_enough() -> None:
         connect_base="https://connect.stripe.com",
         requests_per_second=None,
         endpoint_requests_per_second=None,
+        report_file=None,
         discover_all=False,
     )
 

@@ -37,6 +37,16 @@ BELOW: dict[str, set[str]] = {
     "doctor": {"api", "streams"},
     "exit_codes": set(),
     "report": {"config", "connection", "exit_codes", "streams"},
+    "run_report": {
+        "api",
+        "config",
+        "connection",
+        "exit_codes",
+        "private_file",
+        "redaction",
+        "report",
+        "streams",
+    },
     "tap": {
         "api",
         "catalogue",
@@ -49,6 +59,7 @@ BELOW: dict[str, set[str]] = {
         "messages",
         "redaction",
         "report",
+        "run_report",
         "streams",
         "sync",
     },
@@ -61,6 +72,7 @@ BELOW: dict[str, set[str]] = {
         "messages",
         "redaction",
         "report",
+        "run_report",
     },
     "setup": {
         "api",
@@ -84,7 +96,8 @@ BELOW_FOR_TYPES: dict[str, set[str]] = {
     "streams": {"tap"},
     "sync": {"tap"},
     "doctor": {"catalogue"},
-    "cli": {"streams", "tap"},
+    "run_report": {"catalogue"},
+    "cli": {"tap"},
 }
 """What else it may name in annotations."""
 
@@ -111,6 +124,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "doctor": set(),
     "exit_codes": set(),
     "report": set(),
+    "run_report": set(),
     "tap": {"click", "singer_sdk", "typing_extensions"},
     "cli": {"click", "singer_sdk", "typing_extensions"},
     "setup": {"click"},

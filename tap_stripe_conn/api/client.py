@@ -32,6 +32,7 @@ from tap_stripe_conn.api.network import (
     connection_failed,
     on_loopback,
 )
+from tap_stripe_conn.api.traffic import TrafficCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -142,10 +143,9 @@ class StripeClient:
         if on_loopback(self._base):
             # Unencrypted, it may be sent nowhere else.
             self._settings["proxies"] = {}
-        self._lock = threading.Lock()
         self._closed = threading.Event()
         self._ahead = 0.0
-        self.requests_made = 0
+        self.traffic = TrafficCounter()
 
     def get(
         self,
@@ -162,7 +162,7 @@ class StripeClient:
             UnreadableAnswerError: Also when it is not one, however often it was asked.
         """
         request = _Request(path, params, endpoint or path, timeout or READ_TIMEOUT)
-        row: Object = _retrying(self._get_once, max_tries)(request)
+        row: Object = self._retrying(self._get_once, max_tries)(request)
         return row
 
     def fetch(
@@ -187,7 +187,7 @@ class StripeClient:
             CredentialsError: There are none to ask with.
         """
         request = _Request(path, params, endpoint or path, READ_TIMEOUT, admitted=admitted)
-        answer: Answer = _retrying(self._fetch_once, MAX_TRIES)(request)
+        answer: Answer = self._retrying(self._fetch_once, MAX_TRIES)(request)
         return answer
 
     def reachable(self, *, timeout: float | None = None) -> bool:
@@ -215,6 +215,22 @@ class StripeClient:
         except StripeError:
             return True
         return True
+
+    def _retrying(self, ask: Callable[[_Request], _T], max_tries: int) -> Callable[[_Request], _T]:
+        """The same, asked again after errors that may be over then."""
+        retrying: Callable[[_Request], _T] = backoff.on_exception(
+            _waits,
+            (StripeError, ConnectionFailedError, CredentialsError),
+            max_tries=max_tries,
+            giveup=lambda error: not error.retriable,
+            on_backoff=[
+                _log_retry,
+                lambda details: self.traffic.retried(details["args"][0].endpoint),
+            ],
+            jitter=None,
+            logger=None,
+        )(ask)
+        return retrying
 
     def _get_once(self, request: _Request) -> Object:
         return self._fetch_once(request).decoded()
@@ -253,8 +269,10 @@ class StripeClient:
             self._limiter.wait(request.endpoint)
 
     def _send(self, request: _Request) -> _Received:
+        began: float | None = None
         seconds: float | None = None
         limited: str | None = None
+        status, body = 0, b""
         try:
             if self._closed.is_set():
                 raise ClosedError
@@ -271,6 +289,7 @@ class StripeClient:
             )
             body = b"".join(response.iter_content(CHUNK))
             seconds = time.monotonic() - began
+            status = response.status_code
             limited = response.headers.get("Stripe-Rate-Limited-Reason")
         except (requests.RequestException, OSError, ValueError) as error:
             # Of a certificate bundle that isn't there, or a host name that can't be one, requests
@@ -278,18 +297,23 @@ class StripeClient:
             raise connection_failed(error) from error
         finally:
             self._limiter.finished(request.endpoint, seconds, limited)
-        received = _Received(prepared, response.status_code, response.headers, body)
+            if began is not None:
+                self.traffic.sent(
+                    request.endpoint,
+                    size=len(body),
+                    seconds=time.monotonic() - began,
+                    limited=status == requests.codes.too_many_requests,
+                )
+        received = _Received(prepared, status, response.headers, body)
         self._note(received)
         return received
 
     def _note(self, received: _Received) -> None:
-        with self._lock:
-            self.requests_made += 1
-            with suppress(ValueError, OverflowError):
-                date = parsedate_to_datetime(received.headers.get("Date", ""))
-                date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-                if _FIRST_YEAR <= date.year < _LAST_YEAR:
-                    self._ahead = date.timestamp() - time.time()
+        with suppress(ValueError, OverflowError):
+            date = parsedate_to_datetime(received.headers.get("Date", ""))
+            date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+            if _FIRST_YEAR <= date.year < _LAST_YEAR:
+                self._ahead = date.timestamp() - time.time()
 
 
 @dataclass(frozen=True)
@@ -349,20 +373,6 @@ class _Received:
             return False
         error = self.error
         return error.from_stripe and not isinstance(error, IpNotAllowedError)
-
-
-def _retrying(ask: Callable[[_Request], _T], max_tries: int) -> Callable[[_Request], _T]:
-    """The same, asked again after errors that may be over then."""
-    retrying: Callable[[_Request], _T] = backoff.on_exception(
-        _waits,
-        (StripeError, ConnectionFailedError, CredentialsError),
-        max_tries=max_tries,
-        giveup=lambda error: not error.retriable,
-        on_backoff=_log_retry,
-        jitter=None,
-        logger=None,
-    )(ask)
-    return retrying
 
 
 def _waits() -> Generator[float, Exception, None]:

@@ -3,11 +3,16 @@
 Stripe lists newest first, a page at a time (https://docs.stripe.com/api/pagination). A walk knows
 what to ask next and what an answer means, but does no I/O itself: any number of them can be under
 way at once, as in `sweeps`.
+
+A walk believes no answer that contradicts the list: a row that comes twice, one that was created
+outside of the span that was asked for, fewer or more rows than the list says that it has. Any of
+these may mean that another row is missing.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
@@ -121,7 +126,7 @@ class Walk(ABC):
             The page's rows that are new to this walk.
 
         Raises:
-            BrokenListError: The answer is no page of a list, or leads back to where it was.
+            BrokenListError: The answer is no page of a list, or contradicts what came before.
         """
 
     @abstractmethod
@@ -175,6 +180,8 @@ class RangeWalk(Walk):
         self._window = Range(self._floor, span.until)
         self._cursor: str | None = None
         self._cursors: set[str] = set()
+        self._page: set[str] = set()
+        self._count = _Count()
         self._gone: set[str] = set()
         self._done = span.since >= span.until
         self._newest_first = True
@@ -195,11 +202,18 @@ class RangeWalk(Walk):
     @override
     def receive(self, page: Object) -> list[Object]:
         rows = _rows(page)
+        has_more = _has_more(page)
+        ids = _ids(rows) - self._skip
+        _see_that_none_is_known(ids, self._cursors, self._page, self._ids_of_reached)
         self._reach(rows)
+        self._count.add(page, rows)
+        self._page = ids
         since = self._span.since
-        self._done = not _has_more(page) or (self._newest_first and self._reached < since)
+        self._done = not has_more or (self._newest_first and self._reached < since)
         if not self._done:
             self._cursor = _next_cursor(rows, self._cursors)
+        elif not has_more:
+            self._count.check()
         floor = self._floor
         if self._skip or self._reached < floor:
             rows = [
@@ -219,6 +233,7 @@ class RangeWalk(Walk):
         self._gone.add(self._cursor)
         self._cursor = None
         self._cursors.clear()
+        self._count.give_up()
         self._window = Range(self._floor, min(self._reached + 1, self._span.until))
         self._skip = frozenset(self._ids_of_reached)
 
@@ -265,10 +280,11 @@ class RangeWalk(Walk):
         self._dated &= len(known) == len(times)
         if not known:
             return
+        oldest = min(known)
+        _see_that_it_was_asked_for(self._window, oldest, max(known))
         if known[0] > self._reached or known != sorted(known, reverse=True):
             # Never seen of Stripe; where it happens, nothing follows from how far the walk is.
             self._newest_first = False
-        oldest = min(known)
         if oldest < self._reached:
             self._reached = oldest
             self._ids_of_reached = set()
@@ -290,6 +306,7 @@ class CursorWalk(Walk):
         self._span = span
         self._ids: list[str] = []
         self._cursors: set[str] = set()
+        self._count = _Count()
         self._gone: set[str] = set()
         self._done = False
 
@@ -306,7 +323,11 @@ class CursorWalk(Walk):
     def receive(self, page: Object) -> list[Object]:
         rows = _rows(page)
         self._done = not _has_more(page)
-        if not self._done:
+        _see_that_none_is_known(_ids(rows), self._cursors, self._ids)
+        self._count.add(page, rows)
+        if self._done:
+            self._count.check()
+        else:
             _next_cursor(rows, self._cursors)
             self._ids = [row["id"] for row in rows]
         return rows
@@ -321,6 +342,7 @@ class CursorWalk(Walk):
             raise error
         self._gone.add(gone)
         self._cursors.discard(gone)
+        self._count.give_up()
         if not self._ids:
             self._cursors.clear()
 
@@ -368,6 +390,7 @@ class PageUrlWalk(Walk):
         self._span = span
         self._next: Query | None = listing.query(span)
         self._named: set[str] = set()
+        self._page: set[str] = set()
 
     @override
     def query(self) -> Query | None:
@@ -376,6 +399,13 @@ class PageUrlWalk(Walk):
     @override
     def receive(self, page: Object) -> list[Object]:
         rows = _rows(page)
+        ids = _ids(rows)
+        _see_that_none_is_known(ids, self._page)
+        self._page = ids
+        if self._span is not None and self._listing.created_filter is not None:
+            known = [moment for row in rows if (moment := self._created(row)) is not None]
+            if known:
+                _see_that_it_was_asked_for(self._span, min(known), max(known))
         url = page.get("next_page_url")
         self._next = self._page_at(url) if url else None
         return rows
@@ -388,6 +418,14 @@ class PageUrlWalk(Walk):
     @override
     def unread(self) -> Range | None:
         return None if self._next is None else self._span
+
+    def _created(self, row: Object) -> float | None:
+        """Unix seconds; None where the row doesn't say."""
+        try:
+            created: str = row[self._listing.created_field or ""]
+            return datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp()
+        except (AttributeError, KeyError, ValueError):
+            return None
 
     def _page_at(self, url: str) -> Query:
         # Only path and query: the credentials never follow a URL to another host. A path without a
@@ -441,6 +479,65 @@ def _rows(page: Object) -> list[Object]:
 
 def _is_row(row: Any) -> bool:  # noqa: ANN401 - JSON
     return type(row) is dict and type(row.get("id")) is str
+
+
+def _ids(rows: Sequence[Object]) -> set[str]:
+    """The rows' ids, each of which is there once."""
+    ids: set[str] = {row["id"] for row in rows}
+    if len(ids) < len(rows):
+        ((twice, _),) = Counter(row["id"] for row in rows).most_common(1)
+        raise _repeated(twice)
+    return ids
+
+
+def _see_that_none_is_known(ids: set[str], cursors: set[str], *known: Iterable[str]) -> None:
+    """See that a page holds no row that came before, by few of those that did.
+
+    A list that goes back sends again what stands together in it. If that is a whole page, there is
+    a row in it that a page ended with, which are the cursors; if less, it belongs to the page
+    before or, where many were made in one second, to the second that the walk is in.
+    """
+    for some in (cursors, *known):
+        if not ids.isdisjoint(some):
+            raise _repeated(min(ids.intersection(some)))
+
+
+def _repeated(identifier: str) -> BrokenListError:
+    return _broken(f"Stripe's list repeats itself: {identifier} comes twice")
+
+
+def _see_that_it_was_asked_for(window: Range, oldest: float, newest: float) -> None:
+    """See that rows lie within the span that a query asked for."""
+    stray = next((at for at in (oldest, newest) if not window.since <= at < window.until), None)
+    if stray is not None:
+        msg = (
+            f"Stripe sent a row that was created at {rfc3339(int(stray))}, when rows from "
+            f"{rfc3339(window.since)} to before {rfc3339(window.until)} were asked for"
+        )
+        raise _broken(msg)
+
+
+class _Count:
+    """That as many rows come as the list says that it has, where it says so (`total_count`)."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._totals: set[object] = set()
+
+    def add(self, page: Object, rows: Sequence[Object]) -> None:
+        self._rows += len(rows)
+        self._totals.add(page.get("total_count"))
+
+    def give_up(self) -> None:
+        """A row was deleted meanwhile: there may be any number now."""
+        self._totals.add(None)
+
+    def check(self) -> None:
+        """See that it is right, after the last page of the whole list."""
+        # What changes from page to page is a list that changes.
+        if len(self._totals) == 1 and self._totals.isdisjoint({None, self._rows}):
+            msg = f"Stripe's list of {self._totals.pop()} rows ended after {self._rows}"
+            raise _broken(msg)
 
 
 def _has_more(page: Object) -> bool:

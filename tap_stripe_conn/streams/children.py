@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from tap_stripe_conn.api.errors import (
     AccountError,
+    BrokenListError,
     InvalidRequestError,
     NotEnabledError,
     NotFoundError,
@@ -27,6 +28,9 @@ def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
     Args:
         parent_row: As Stripe sent it.
         child: Whose rows they are.
+
+    Raises:
+        BrokenListError: They are not as many as the parent's row says.
     """
     parent = child.resource.parent
     if parent is None or not may_have_children(parent_row, parent):
@@ -36,6 +40,13 @@ def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
         return []
     if embedded.get("has_more") is False and _holds_objects(embedded.get("data")):
         data: list[Object] = embedded["data"]
+        total = embedded.get("total_count")
+        if total is not None and total != len(data):
+            msg = (
+                f"{parent_row.get('id')} holds {len(data)} {child.name}, though it says that it "
+                f"holds all of them and that there are {total}"
+            )
+            raise BrokenListError(msg, http_status=200)
         return data
     return None
 

@@ -25,6 +25,7 @@ from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_n
 from tap_stripe_conn.streams.events import removals_in
 from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
 from tap_stripe_conn.streams.lookups import Lookups
+from tap_stripe_conn.streams.tally import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,6 +63,7 @@ class Batch(NamedTuple):
 
     stream: StripeStream
     rows: list[Row]
+    way: Way
 
 
 class Failure(NamedTuple):
@@ -185,6 +187,7 @@ class Family:
         ):
             logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
             job.unreadable += 1
+            self._source.client.traffic.retried(request.query.endpoint)
             job.sweep.unanswered(request.walk)
             return
         if isinstance(error, CursorGoneError):
@@ -266,7 +269,8 @@ class Family:
             ]
             if shown or changes is None:
                 known = changes or self._changes.get(self.root)
-                yield Batch(self.root, self.root.rows(shown, changes=known))
+                way = Way.LISTED if changes is None else Way.HYDRATED
+                yield Batch(self.root, self.root.rows(shown, changes=known), way)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
@@ -276,9 +280,9 @@ class Family:
                 yield self._lose(child, error)
             else:
                 if rows:
-                    yield Batch(child, rows)
+                    yield Batch(child, rows, Way.EMBEDDED)
                 if removed:
-                    yield Batch(child, removed)
+                    yield Batch(child, removed, Way.DELETED)
 
     def _is_for_root(self, source: Object, changes: dict[str, Change] | None) -> bool:
         if changes is None:
@@ -363,6 +367,7 @@ class Family:
             UnexpectedObjectError: An event's object is of another kind than its type says.
         """
         for stream, changed in changes.changed.items():
+            stream.tally.changed += len(changed)
             wanted = {
                 key: change
                 for key, change in changed.items()
@@ -373,7 +378,8 @@ class Family:
                 self._lookups[stream].add(wanted.values())
         for stream in self.members:
             if removed := [each for each in changes.removed.values() if each.stream is stream]:
-                yield Batch(stream, _removed(removed))
+                stream.tally.changed += len(removed)
+                yield Batch(stream, _removed(removed), Way.DELETED)
 
     def feed_ends(self, vouched_until: int | None) -> None:
         """The events have said all.
@@ -459,7 +465,7 @@ class Family:
         if stream is self.root:
             yield from self._take_changed(job, Page(rows, None), changes)
         elif rows:
-            yield Batch(stream, stream.rows(rows, changes=changes))
+            yield Batch(stream, stream.rows(rows, changes=changes), Way.HYDRATED)
 
     def _take_changed(
         self, job: LookupJob, page: Page, changes: dict[str, Change]
@@ -502,7 +508,7 @@ class Family:
         for taker in self.members:
             rows = _removed(each for each in removals if each.stream is taker)
             if rows and taker in change.takers:
-                yield Batch(taker, rows)
+                yield Batch(taker, rows, Way.DELETED)
 
     # Children
 
@@ -522,7 +528,7 @@ class Family:
         except Exception as error:  # noqa: BLE001 - a child's trouble must not cost its family
             yield self._lose(child, error)
             return
-        yield Batch(child, rows)
+        yield Batch(child, rows, Way.REQUESTED)
         job.sweep.written(page)
         if job.sweep.is_read:
             yield from self._done(job)
@@ -540,7 +546,7 @@ class Family:
 
     def _done(self, job: ChildrenJob) -> Iterator[Batch]:
         if job.former:
-            yield Batch(job.child, _removed(job.former.values()))
+            yield Batch(job.child, _removed(job.former.values()), Way.DELETED)
         self._children[job.child].end(job)
         self._written(job.parents)
 

@@ -28,6 +28,7 @@ from tap_stripe_conn.streams.rows import (
     UnexpectedObjectError,
     rfc3339_of,
 )
+from tap_stripe_conn.streams.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -74,6 +75,9 @@ class StripeStream(Stream):
         self.plan = NO_PLAN
         """What this run reads, once it has begun."""
 
+        self.tally = Tally()
+        """What this run has done so far."""
+
         self.position: Position | None = None
         """What changes the rows that are written tell of."""
 
@@ -96,10 +100,12 @@ class StripeStream(Stream):
             incremental=self.replication_method == REPLICATION_INCREMENTAL,
             has_feed=has_feed,
         )
+        self.tally.begin([*self.plan.walked, *self.plan.fresh])
         self.position = self.plan.position
         # Of a list that is read whole, state tells nothing until it is.
         self._unread = None if self.plan.whole else self.plan.pending
         if self.plan.repair:
+            self.tally.repaired = self.plan.repair
             self.logger.warning("%s is read whole again: %s", self.name, self.plan.repair)
 
     def rows(
@@ -185,6 +191,7 @@ class StripeStream(Stream):
 
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: of the top-level list, all but `spans` has been written."""
+        self.tally.unread(spans)
         self._unread = spans
         self._save()
 
@@ -322,12 +329,6 @@ class StripeStream(Stream):
             if self._deselects_nested:
                 pop_deselected_record_properties(row, self.schema, self.mask)
             yield RecordMessage(stream=self.name, record=row, time_extracted=now)
-
-    def log_drift(self) -> None:
-        """Say which fields Stripe sent that the schema lacks."""
-        if drift := self.shaper.drift:
-            named = ", ".join(f"{name} ({count} rows)" for name, count in sorted(drift.items()))
-            self.logger.warning("Fields that this version does not know were left out: %s", named)
 
     # What the SDK asks of a stream
 

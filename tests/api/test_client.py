@@ -434,7 +434,7 @@ def test_connections_are_kept_open(stripe: FakeStripe, caplog: pytest.LogCapture
     for _ in range(3):
         client.get(PATH)
     assert caplog.text.count("Starting new HTTP connection") == 1
-    assert client.requests_made == 3
+    assert client.traffic.total.requests == 3
 
 
 def test_a_trailing_slash_of_the_base_is_left_out(stripe: FakeStripe) -> None:

@@ -186,7 +186,10 @@ def test_a_field_that_the_schema_lacks_is_left_out_and_named(
     stripe.add("coupons", {"brand_new": 1})
     run = tap(select=["coupons"])
     assert "brand_new" not in run.rows("coupons")[0]
-    assert "Fields that this version does not know were left out: brand_new (1 rows)" in run.stderr
+    assert (
+        "Fields that this version does not know were left out: coupons.brand_new (1 rows)"
+        in run.stderr
+    )
 
 
 def test_deselected_columns_do_not_leave(tap: TapCommand, stripe: FakeStripe) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from unittest import mock
 
@@ -24,6 +25,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.client import Answer
 from tap_stripe_conn.api.errors import ForbiddenError, NotFoundError, UnreadableAnswerError
 from tap_stripe_conn.api.lists import Range
+from tap_stripe_conn.api.traffic import TrafficCounter
 from tap_stripe_conn.streams import lanes
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.family import Batch, Failure, Family
@@ -76,7 +78,8 @@ def streams() -> dict[str, StripeStream]:
 @cache
 def source() -> Source:
     catalogue = next(iter(streams().values()))._stripe_tap.catalogue  # noqa: SLF001
-    return Source(cast("StripeClient", None), catalogue, Range(0, NOW), NOW)
+    client = cast("StripeClient", SimpleNamespace(traffic=TrafficCounter()))
+    return Source(client, catalogue, Range(0, NOW), NOW)
 
 
 def begin(state: dict[str, Any], members: Sequence[str] = STREAMS) -> Family:
