@@ -149,7 +149,7 @@ class Sync:
         self._open = [self._feed, *opened]
         for reader in self._open:
             self._turns.extend(_Turn(reader, lane) for lane in reader.lanes)
-        self._close_what_is_read()
+        self._close_what_is_read(self._open)
 
     # What to ask
 
@@ -220,11 +220,13 @@ class Sync:
             if isinstance(answer, Exception)
             else family.receive(request, answer)
         )
+        with_feed = self._feed in self._open
         self._write_results(results, family, crew)
-        if self._feed in self._open:
+        if self._feed is not None and self._feed in self._open:
             self._write_results(self._feed.go_on(), self._feed, crew)
         with self._interrupts.held():
-            self._close_what_is_read()
+            # The end of the events, or of a window of them, may be what others have waited for.
+            self._close_what_is_read(self._open if with_feed else [family])
 
     def _write_results(
         self,
@@ -319,8 +321,8 @@ class Sync:
 
     # How it ends
 
-    def _close_what_is_read(self) -> None:
-        for reader in [reader for reader in self._open if reader.is_read]:
+    def _close_what_is_read(self, readers: Iterable[Family | Feed]) -> None:
+        for reader in [each for each in readers if each in self._open and each.is_read]:
             reader.finish()
             for member in reader.members:
                 self._write_schema(member)

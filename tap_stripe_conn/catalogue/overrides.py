@@ -351,6 +351,25 @@ CREATION_EVENTS: Mapping[str, tuple[str, ...]] = {
 """Streams of whose new rows no type that ends in `.created` tells, or not of all: stream -> types
 that do instead, from the list of types."""
 
+MENTIONED: Mapping[str, Mapping[str, str]] = {
+    # API reference, types of events: those of "subresources don't trigger a corresponding event for
+    # the parent resource". What changes with them: `amount_refunded`, `disputed`, `review`,
+    # `discount`, the lines of a draft.
+    "application_fees": {"application_fee.refund.": "fee"},
+    "charges": {
+        "charge.dispute.": "charge",
+        "charge.refund.": "charge",
+        "refund.": "charge",
+        "review.": "charge",
+    },
+    "customers": {"customer.discount.": "customer"},
+    "invoices": {"invoiceitem.": "invoice"},
+    "payment_intents": {"review.": "payment_intent"},
+    "subscriptions": {"customer.discount.": "subscription"},
+}
+"""Streams whose rows change with another object: stream -> beginnings of the event types that tell
+of that one -> its field that names the row."""
+
 DETACHED = "payment_method.detached"
 """A payment method that is no customer's any more cannot be listed."""
 

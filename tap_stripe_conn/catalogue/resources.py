@@ -133,6 +133,10 @@ class Resource:
     removals: tuple[str, ...] = ()
     """Those of `event_types` after which the row is gone."""
 
+    mentioned_by: Mapping[str, str] = field(default_factory=dict)
+    """Types of events about another object with which a row changes -> that object's field that
+    names the row."""
+
     untold: str = ""
     """One sentence on the changes that Stripe tells nobody of; empty where there are none."""
 

@@ -211,19 +211,22 @@ class Signal(NamedTuple):
 
 def signals_of(stream: StripeStream, family: Family) -> Iterator[tuple[str, Signal]]:
     """Which types of events tell of a stream's rows, and of what."""
-    resource, root = stream.resource, family.root
-    own = resource.event_types
-    if resource.parent is None or resource.changes.startswith("feed"):
-        for kind in own:
+    resource, root, parent = stream.resource, family.root, stream.resource.parent
+    if parent is None or resource.changes.startswith("feed"):
+        for kind in resource.event_types:
             yield kind, Signal(stream, family, stream, None, kind in resource.removals)
+        for kind, field_name in resource.mentioned_by.items():
+            yield kind, Signal(stream, family, stream, field_name, removes=False)
         return
-    for kind in own:
-        removes = kind in resource.removals
-        yield kind, Signal(stream, family, root, resource.parent.column, removes)
-    if resource.parent.embedded is not None or not own:
-        for kind in root.resource.event_types:
-            removes = kind in root.resource.removals
-            yield kind, Signal(stream, family, root, None, removes)
+    for kind in resource.event_types:
+        yield kind, Signal(stream, family, root, parent.column, kind in resource.removals)
+    own = {kind.rpartition(".")[2] for kind in resource.event_types}
+    follows = not own or (parent.embedded is not None and not own >= {"created", "updated"})
+    for kind in root.resource.event_types:
+        if follows or kind in root.resource.removals:
+            yield kind, Signal(stream, family, root, None, kind in root.resource.removals)
+    for kind, field_name in root.resource.mentioned_by.items() if follows else ():
+        yield kind, Signal(stream, family, root, field_name, removes=False)
 
 
 def removals_in(sent: Object | None, change: Change, shown: StripeStream) -> list[Removal]:

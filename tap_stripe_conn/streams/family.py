@@ -104,6 +104,7 @@ class Family:
         feeds = list(self._children.values())
         self._top_lane = Lane(root, feeds)
         self._changes: dict[StripeStream, dict[str, Change]] = {}
+        self._with_new: set[StripeStream] = set()
         self._lookups: dict[StripeStream, Lookups] = {}
         self._unwritten = 0
         self._awaits_feed = bool(self.fed)
@@ -268,9 +269,8 @@ class Family:
                 if self._is_for_root(source, changes)
             ]
             if shown or changes is None:
-                known = changes or self._changes.get(self.root)
                 way = Way.LISTED if changes is None else Way.HYDRATED
-                yield Batch(self.root, self.root.rows(shown, changes=known), way)
+                yield Batch(self.root, self.root.rows(shown, changes=changes), way)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
@@ -366,16 +366,16 @@ class Family:
         Raises:
             UnexpectedObjectError: An event's object is of another kind than its type says.
         """
+        self._changes = changes.changed
+        self._with_new |= {member for member in self.members if self._has_new(member)}
         for stream, changed in changes.changed.items():
-            stream.tally.changed += len(changed)
-            wanted = {
-                key: change
-                for key, change in changed.items()
-                if self._is_to_look_up(stream, change)
-            }
-            self._changes[stream] = self._changes.get(stream, {}) | changed
-            if wanted:
-                self._lookups[stream].add(wanted.values())
+            wanted = []
+            for change in changed.values():
+                for taker in change.takers:
+                    taker.tally.changed += 1
+                if self._is_to_look_up(stream, change):
+                    wanted.append(change)
+            self._lookups[stream].add(wanted)
         for stream in self.members:
             if removed := [each for each in changes.removed.values() if each.stream is stream]:
                 stream.tally.changed += len(removed)
@@ -391,7 +391,7 @@ class Family:
         if not self._awaits_feed:
             return
         for member in self.members:
-            if vouched_until is not None and not self._knows_new(member):
+            if vouched_until is not None and member not in self._with_new:
                 member.plan = member.plan.vouched(vouched_until)
         self._awaits_feed = False
         if fresh := self._spans("fresh"):
@@ -432,8 +432,8 @@ class Family:
             for member in takers
         )
 
-    def _knows_new(self, member: StripeStream) -> bool:
-        """Whether events told of something that was made within the span held back."""
+    def _has_new(self, member: StripeStream) -> bool:
+        """Whether events tell of something that was made within the span held back."""
         changes = self._changes.get(self.root, {}).values()
         return any(
             change.created is not None and _lists(member.plan.fresh, change.created)

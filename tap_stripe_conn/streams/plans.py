@@ -255,8 +255,8 @@ class _Planning:
         was, now = self.was, self.source.settled
         version = self.source.catalogue.api_version
         fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version)
-        if was is None:
-            return fresh
+        if was is None or not self.is_fed:
+            return replace(fresh, reread=now if was is None or again else was.reread)
         if again:
             return replace(fresh, removals_since=max(was.begins, now - EVENTS_KEPT))
         return replace(was, api_version=version, since=min(was.since, now))

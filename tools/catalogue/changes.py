@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from tap_stripe_conn.catalogue.resources import Changes, Resource
 
 
-def with_changes(resources: Iterable[Resource]) -> list[Resource]:
-    """The same streams, each with how its changes are caught and what Stripe does not tell."""
+def with_changes(resources: Iterable[Resource], event_types: Iterable[str]) -> list[Resource]:
+    """The same streams, each with how its changes are caught and what Stripe does not tell.
+
+    Args:
+        resources: The streams.
+        event_types: All types of events.
+    """
+    kinds = sorted(event_types)
     found: dict[str, Resource] = {}
     for resource in sorted(resources, key=lambda resource: resource.parent is not None):
         changes = _changes(resource, found)
@@ -23,6 +29,12 @@ def with_changes(resources: Iterable[Resource]) -> list[Resource]:
             changes=changes,
             told_of_creation=changes.startswith("feed") and _told_of_creation(resource),
             removals=tuple(kind for kind in _feed(resource) if _is_removal(kind)),
+            mentioned_by={
+                kind: field
+                for prefix, field in overrides.MENTIONED.get(resource.name, {}).items()
+                for kind in kinds
+                if kind.startswith(prefix)
+            },
             untold=overrides.UNTOLD.get(resource.name, overrides.UNTOLD_OF.get(changes, "")),
         )
     return list(found.values())

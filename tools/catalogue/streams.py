@@ -43,7 +43,7 @@ class Streams:
         """All streams, in order of name."""
         found = [self._resource(name, self.endpoints[name]) for name in self.endpoints]
         found.append(_payout_balance_transactions(found))
-        return sorted(with_changes(found), key=lambda resource: resource.name)
+        return sorted(with_changes(found, self.event_objects), key=lambda resource: resource.name)
 
     def _resource(self, name: str, endpoint: Endpoint) -> Resource:
         objects = tuple(sorted(str(cls.object_name) for cls in endpoint.classes))
