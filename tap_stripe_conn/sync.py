@@ -326,6 +326,7 @@ class Sync:
             reader.finish()
             for member in reader.members:
                 self._write_schema(member)
+                member.activate()
                 self._end(Outcome(member.name, Status.COMPLETE))
             self._close(reader)
 

@@ -78,6 +78,7 @@ class TapStripeConn(Tap):
     message_writer_class = WholeMessageWriter
     # BATCH is not among them: the SDK's batches bypass the deselection of columns.
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.ACTIVATE_VERSION,
         TapCapabilities.CATALOG,
         TapCapabilities.DISCOVER,
         TapCapabilities.STATE,

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 SCHEMAS: Final = SchemaDirectory(schemas)
 
+VERSION: Final = "version"
+"""In the state of a whole read that is not finished: Singer's version of its rows."""
+
 
 class StripeStream(Stream):
     """One resource of the catalogue.
@@ -102,11 +105,25 @@ class StripeStream(Stream):
         )
         self.tally.begin([*self.plan.walked, *self.plan.fresh])
         self.position = self.plan.position
+        if self.replication_method != REPLICATION_INCREMENTAL and self._stream_version is None:
+            self._stream_version = self._version(source)
         # Of a list that is read whole, state tells nothing until it is.
         self._unread = None if self.plan.whole else self.plan.pending
         if self.plan.repair:
             self.tally.repaired = self.plan.repair
             self.logger.warning("%s is read whole again: %s", self.name, self.plan.repair)
+
+    def _version(self, source: Source) -> int | None:
+        """What the rows of a whole read have in common; an interrupted one goes on with its own."""
+        if not self.emit_activate_version_messages:
+            return None
+        begun = self.tap_state.get("bookmarks", {}).get(self.name, {}).get(VERSION)
+        return begun if isinstance(begun, int) else source.settled
+
+    def activate(self) -> None:
+        """Tell the loader, if it is to know, that rows without this read's version are gone."""
+        if self._stream_version is not None:
+            self._write_activate_version_message(self._stream_version)
 
     def rows(
         self,
@@ -215,6 +232,8 @@ class StripeStream(Stream):
             return
         if self.position is not None:
             state |= self.position.state()
+        if self._stream_version is not None:
+            state[VERSION] = self._stream_version
         # In one step: a signal between two would leave a state that says something else.
         self.tap_state.setdefault("bookmarks", {})[self.name] = state
         self.state_manager.is_flushed = False
@@ -328,7 +347,9 @@ class StripeStream(Stream):
         for row in rows:
             if self._deselects_nested:
                 pop_deselected_record_properties(row, self.schema, self.mask)
-            yield RecordMessage(stream=self.name, record=row, time_extracted=now)
+            yield RecordMessage(
+                stream=self.name, record=row, version=self._stream_version, time_extracted=now
+            )
 
     # What the SDK asks of a stream
 
