@@ -93,16 +93,10 @@ class Bookmark:
         read = [Range(self.since, self.until)]
         return replace(self, pending=newest_first([*self.pending, *common(spans, read)]))
 
-    def vouched(self, spans: Sequence[Range], until: int) -> Bookmark:
-        """The bookmark where nothing was made within the newest of the pending spans.
-
-        Args:
-            spans: Those.
-            until: Unix seconds, up to which that is known.
-        """
+    def without(self, spans: Sequence[Range], until: int) -> Bookmark:
+        """The bookmark of a run that does not read the newest `spans`, all after `until`."""
         left = [part for span in self.pending for part in minus_all(span, spans)]
-        newest = min(self.until, max([until, *(span.until for span in left)]))
-        return replace(self, until=newest, pending=newest_first(left))
+        return replace(self, until=until, pending=newest_first(left))
 
     def _read_from(self, moment: int, until: int) -> int:
         """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""

@@ -303,5 +303,5 @@ class Feed:
 
     def _decide(self) -> None:
         for family in self._families:
-            family.feed_ends(vouched_until=self._until - EVENT_LAG if self._saw_any else None)
+            family.feed_ends(vouches=self._saw_any)
         self._families = []

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
 
+HIDE_INLINE: Final = frozenset({"prices", "products"})
+"""Streams whose lists don't show what was made within another object, which events do."""
+
 HIDE_TEST_CLOCKS: Final = frozenset(
     {"customers", "quotes", "subscription_schedules", "subscriptions"}
 )
@@ -104,7 +107,7 @@ class Family:
         feeds = list(self._children.values())
         self._top_lane = Lane(root, feeds)
         self._changes: dict[StripeStream, dict[str, Change]] = {}
-        self._with_new: set[StripeStream] = set()
+        self._is_told_of = False
         self._lookups: dict[StripeStream, Lookups] = {}
         self._unwritten = 0
         self._awaits_feed = bool(self.fed)
@@ -367,7 +370,7 @@ class Family:
             UnexpectedObjectError: An event's object is of another kind than its type says.
         """
         self._changes = changes.changed
-        self._with_new |= {member for member in self.members if self._has_new(member)}
+        self._is_told_of |= len(changes) > 0
         for stream, changed in changes.changed.items():
             wanted = []
             for change in changed.values():
@@ -381,18 +384,17 @@ class Family:
                 stream.tally.changed += len(removed)
                 yield Batch(stream, _removed(removed), Way.DELETED)
 
-    def feed_ends(self, vouched_until: int | None) -> None:
+    def feed_ends(self, *, vouches: bool) -> None:
         """The events have said all.
 
         Args:
-            vouched_until: Unix seconds, before which they tell of everything new; None where they
-                may not tell at all.
+            vouches: Whether they tell of everything new.
         """
         if not self._awaits_feed:
             return
-        for member in self.members:
-            if vouched_until is not None and member not in self._with_new:
-                member.plan = member.plan.vouched(vouched_until)
+        if vouches and not self._is_told_of:
+            for member in self.members:
+                member.plan = member.plan.vouched()
         self._awaits_feed = False
         if fresh := self._spans("fresh"):
             self._list(fresh)
@@ -426,20 +428,12 @@ class Family:
         created = change.created
         if created is None or stream is not self.root:
             return True
-        if change.removal is not None or change.former:
-            return True  # a list doesn't tell what is gone
+        if change.removal is not None or change.former or stream.name in HIDE_INLINE:
+            return True  # what a list may not show
         takers = [member for member in self.members if member in change.takers]
         return any(
             member.plan.wants(created) and not _lists(member.plan.fresh, created)
             for member in takers
-        )
-
-    def _has_new(self, member: StripeStream) -> bool:
-        """Whether events tell of something that was made within the span held back."""
-        changes = self._changes.get(self.root, {}).values()
-        return any(
-            change.created is not None and _lists(member.plan.fresh, change.created)
-            for change in changes
         )
 
     def _receive_changed(

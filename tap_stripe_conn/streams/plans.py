@@ -34,6 +34,10 @@ LIST_LAG: Final = 5
 """Seconds before a list is read from which on events may tell of what it doesn't show yet: they are
 dated when a change begins."""
 
+LIST_EVERY: Final = 7 * DAY
+"""Seconds after which a list is asked for new rows though no event told of any: none is known to be
+missing, and none is to be missing for long."""
+
 REREAD_EVERY: Final = 23 * 3600
 """Seconds after which rows are read again whose changes no event tells of: once a day, and a daily
 run may come a little early."""
@@ -61,6 +65,9 @@ class Plan:
 
     whole: bool = False
     """Whether a list is read that can't be asked for by creation time."""
+
+    listed: int = 0
+    """Unix seconds, up to which new rows were listed by the runs before."""
 
     also_since: int | None = None
     """Unix seconds: older rows, of `walked` and `fresh`, that are taken where a page has room for
@@ -109,11 +116,11 @@ class Plan:
         bookmark = self.bookmark.with_unread(unread)
         return bookmark.state() if self.incremental else bookmark.unfinished()
 
-    def vouched(self, until: int) -> Plan:
-        """The plan where nothing new was made, as far as is known of the time before `until`."""
+    def vouched(self) -> Plan:
+        """The plan where nothing new was made; state keeps when that was last seen in a list."""
         if not self.fresh or self.bookmark is None:
             return self
-        return replace(self, fresh=(), bookmark=self.bookmark.vouched(self.fresh, until))
+        return replace(self, fresh=(), bookmark=self.bookmark.without(self.fresh, self.listed))
 
 
 def plan(  # noqa: PLR0913 - each is a fact of its own about the run
@@ -190,6 +197,7 @@ class _Planning:
             walked=[self.wanted] if whole else walked,
             fresh=fresh,
             whole=whole,
+            listed=0 if self.before is None else self.before.until,
             also_since=self.also_since,
             bookmark=bookmark,
             position=position,
@@ -278,6 +286,8 @@ class _Planning:
     def fresh(self, bookmark: Bookmark) -> list[Range]:
         """The newest span, where events tell whether there is anything in it."""
         if self.before is None or not self.is_fed or not self.top_level.told_of_creation:
+            return []
+        if self.source.settled - self.before.until >= LIST_EVERY:
             return []
         newest = Range(
             min(self.before.until, self.source.settled) - OVERLAP[self.top_level.api_mode],
