@@ -38,8 +38,15 @@ if TYPE_CHECKING:
 _NO_TEST: Final = "disabled"
 _TESTS: Final = ("all", "connection", "schema")
 
+_SAMPLE: Final = 1_000
+"""Ids of each stream that --verify compares."""
+
+_SEED: Final = 0
+
 _HELP: Final[Mapping[str, str]] = {
-    "about_format": "Form of --about; with --test, json for a document instead of a table.",
+    "about_format": (
+        "Form of --about; with --test or --verify, json for a document instead of a table."
+    ),
     "discover": (
         "Write a catalog: of what the connection can read, or without --config of all streams."
     ),
@@ -49,6 +56,29 @@ _HELP: Final[Mapping[str, str]] = {
         "without a request."
     ),
 }
+
+
+_OWN: Final = (
+    click.Option(
+        ["--verify"],
+        is_flag=False,
+        flag_value=str(_SAMPLE),
+        type=click.IntRange(min=1),
+        metavar="[IDS]",
+        help=(
+            f"Read a sample of each stream again, {_SAMPLE:,} ids or so many, and compare it with "
+            "what was told, as ledger_file has it."
+        ),
+    ),
+    click.Option(
+        ["--verify-seed"],
+        type=int,
+        default=_SEED,
+        show_default=True,
+        help="Another number for another sample.",
+    ),
+)
+"""Options that the SDK's command lacks."""
 
 
 def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerCommand:
@@ -72,7 +102,7 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
     return StripeCommand(
         name=base.name,
         callback=partial(_invoke, tap_class),
-        params=base.params,
+        params=[*base.params, *_OWN],
         help="Extract Stripe: one connection, every list.",
         context_settings=base.context_settings,
         logger=tap_class.logger,
@@ -168,14 +198,22 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     test: str,
     state: IO[str] | None,
     catalog: IO[str] | None,
+    verify: int | None,
+    verify_seed: int,
 ) -> int:
     if about:
         tap_class.print_about(about_format)
         return COMPLETE
-    if discover and test != _NO_TEST:
-        msg = "--discover and --test exclude each other."
+    modes = {
+        "--discover": discover,
+        "--test": test != _NO_TEST,
+        "--verify": verify is not None,
+    }
+    asked = [name for name, is_asked in modes.items() if is_asked]
+    if len(asked) > 1:
+        msg = f"{' and '.join(asked)} exclude each other."
         raise click.UsageError(msg)
-    if test != _NO_TEST and about_format == "markdown":
+    if not discover and asked and about_format == "markdown":
         msg = "--format=markdown goes with --about."
         raise click.UsageError(msg)
     if discover:
@@ -188,6 +226,8 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     if test != _NO_TEST:
         return _test(configured, streams=test == "all", as_json=about_format == "json")
     tap = configured()
+    if verify is not None:
+        return _verify(tap, sample=verify, seed=verify_seed, as_json=about_format == "json")
     tap.check_connection()
     _spare_the_collector()
     try:
@@ -196,10 +236,14 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
         ignored()
         _fail("Interrupted; the last STATE covers what was written", code=interrupted.exit_code)
     except (StripeError, ConnectionFailedError, CredentialsError) as error:
-        raise RunFailedError(
-            reason(error, tap.settings.account_id, tap.settings.auth_scheme)
-        ) from error
+        raise _failed(tap, error) from error
     return _summarize(outcomes)
+
+
+def _failed(
+    tap: TapStripeConn, error: StripeError | ConnectionFailedError | CredentialsError
+) -> RunFailedError:
+    return RunFailedError(reason(error, tap.settings.account_id, tap.settings.auth_scheme))
 
 
 def _configured(
@@ -284,13 +328,25 @@ def _test(configured: Callable[[], TapStripeConn], *, streams: bool, as_json: bo
     return report.exit_code
 
 
+def _verify(tap: TapStripeConn, *, sample: int, seed: int, as_json: bool) -> int:
+    try:
+        findings = tap.verify(sample=sample, seed=seed)
+    except (StripeError, ConnectionFailedError, CredentialsError) as error:
+        raise _failed(tap, error) from error
+    _print([json.dumps(findings.document(), indent=2)] if as_json else findings.lines())
+    if findings.exit_code != COMPLETE:
+        click.echo(redacted(findings.verdict), err=True)
+    return findings.exit_code
+
+
 def _show(report: Report, *, as_json: bool, whole: bool) -> None:
     if as_json:
-        lines = [json.dumps(report.document(), indent=2)]
-    elif report.connection is None:
-        return
-    else:
-        lines = report.lines() if whole else [report.verdict]
+        _print([json.dumps(report.document(), indent=2)])
+    elif report.connection is not None:
+        _print(report.lines() if whole else [report.verdict])
+
+
+def _print(lines: Sequence[str]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An account's name may have letters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -217,8 +217,12 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_rows(self, rows: Iterable[Row]) -> None:
+    def write_rows(self, rows: Sequence[Row]) -> None:
         """Write a RECORD message for each row."""
+        with self._stripe_tap.telling(self.resource, rows):
+            self._write_rows(rows)
+
+    def _write_rows(self, rows: Iterable[Row]) -> None:
         if self._plain:
             messages = self._plain_messages(rows)
         else:
