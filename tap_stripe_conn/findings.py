@@ -123,10 +123,10 @@ class Findings:
         return NOT_WHOLE if self.wrong else COMPLETE
 
     def lines(self) -> list[str]:
-        """All of it for people, no line but the last wider than 80 columns, unless by a key."""
+        """All of it for people, no line but the last wider than 80 columns, unless by a path."""
         width = max(len(finding.stream) for finding in self.streams)
         return [
-            *wrapped(str(self.ledger), first=f"{'Ledger':<14}", rest=" " * 14),
+            f"{'Ledger':<14}{self.ledger}",
             f"{'Sample':<14}{self.sample} ids of each stream, seed {self.seed}",
             "",
             f"{'Stream':<{width}}  Compared",

@@ -283,6 +283,11 @@ class Ledger:
             ConfigError: The file can't be written.
         """
         with _explained(self._path):
+            (is_recent,) = self._connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM recent)"
+            ).fetchone()
+            if not is_recent:
+                return
             with self._transaction() as connection:
                 connection.execute(_SETTLE)
                 connection.execute("DELETE FROM recent")

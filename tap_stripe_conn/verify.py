@@ -454,7 +454,7 @@ def _excuse(
 ) -> None:
     """Name the rows that are in doubt, but for those that something has happened to since."""
     doubted = [comparison for comparison in comparisons if comparison.doubts]
-    told_of = [each for each in doubted if each.stream.resource.event_types]
+    told_of = [each for each in doubted if _has_events(each.stream)]
     happened: dict[str, int] = {}
     if any(not doubt.is_settled for each in told_of for doubt in each.doubts):
         trouble_with_events: list[str] = []
@@ -475,6 +475,11 @@ def _excuse(
                 comparison.finding.changed += 1
             else:
                 doubt.names.append(doubt.key)
+
+
+def _has_events(stream: StripeStream) -> bool:
+    """Whether events tell of changes: of a child's, those of its parent do as well."""
+    return bool(stream.resource.event_types or stream.root.resource.event_types)
 
 
 def _reading_events(
