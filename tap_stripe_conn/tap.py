@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Authenticator
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
     from tap_stripe_conn.config import Settings
-    from tap_stripe_conn.ledger import Ledger
+    from tap_stripe_conn.ledger.ledger import Ledger
     from tap_stripe_conn.streams.rows import Row
 
 
@@ -320,11 +320,13 @@ class TapStripeConn(Tap):
 
     @contextmanager
     def _open_ledger(self, path: Path, *, create: bool) -> Iterator[Ledger]:
-        from tap_stripe_conn.ledger import open_ledger  # noqa: PLC0415 - most runs have none
+        # Most runs have none.
+        from tap_stripe_conn.ledger.file import open_file  # noqa: PLC0415
+        from tap_stripe_conn.ledger.ledger import Ledger  # noqa: PLC0415
 
         whose = Connection.of(self.settings, self.account, self.catalogue.api_version)
-        ledger = open_ledger(path, account=whose.account.id, mode=whose.mode, create=create)
-        with closing(ledger):
+        file = open_file(path, account=whose.account.id, mode=whose.mode, create=create)
+        with closing(Ledger(path, file)) as ledger:
             yield ledger
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -18,30 +17,36 @@ from tap_stripe_conn.api.errors import (
     ForbiddenError,
     UnreadableAnswerError,
 )
-from tap_stripe_conn.api.lists import V1_PAGE_SIZE, Range
+from tap_stripe_conn.api.lists import V1_PAGE_SIZE, Range, newest_first
 from tap_stripe_conn.api.sweeps import Sweep
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.findings import PARTLY, UNKNOWN, UNREAD, Finding
-from tap_stripe_conn.ledger import hash_of, key_of, spans_told
+from tap_stripe_conn.ledger.coverage import is_in_time, position_of, spans_told
+from tap_stripe_conn.ledger.entries import hash_of, key_of
 from tap_stripe_conn.streams.bookmarks import common
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none
 from tap_stripe_conn.streams.family import ENDS_THE_RUN
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
-from tap_stripe_conn.streams.plans import OVERLAP, Plan
+from tap_stripe_conn.streams.plans import OVERLAP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.limits import Limiter
     from tap_stripe_conn.api.lists import Listing, Query
     from tap_stripe_conn.catalogue.resources import Parent
-    from tap_stripe_conn.ledger import Coverage, Ledger
+    from tap_stripe_conn.ledger.coverage import Coverage
+    from tap_stripe_conn.ledger.ledger import Ledger
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 
 WORTH: Final = 10
 """How many rows of the sample a request for one parent's children counts for."""
+
+EVENTS_KEPT: Final = 29 * 86_400
+"""Seconds that events tell of. Stripe keeps them for 30 days
+(https://docs.stripe.com/api/events)."""
 
 MOST_UNDER_WAY: Final = 64
 LONGEST_WAIT: Final = 1.0
@@ -102,8 +107,8 @@ class _Told:
     closed: Sequence[Range]
     """Spans of creation time in which nothing may be missing, newest first."""
 
-    since: int
-    """Unix seconds. Of what has changed after that, nothing is told yet."""
+    untold: Sequence[Range]
+    """Spans of time, changes within which the ledger needn't know."""
 
     remark: str
     """What can't be compared, and why."""
@@ -116,21 +121,21 @@ class _Told:
         state: Mapping[str, Any] | None,
         source: Source,
     ) -> _Told:
-        known = coverage.spans if coverage.is_whole or stream.resource.incremental else ()
-        read, changes = known, ""
-        if state is not None and stream.resource.incremental:
-            bookmark = state.get("bookmarks", {}).get(stream.name) or {}
-            read, changes = spans_told(stream.name, bookmark), bookmark.get("changes_since", "")
+        in_time = is_in_time(stream.resource)
+        known = coverage.spans if coverage.is_whole or in_time else ()
+        bookmark = (state or {}).get("bookmarks", {}).get(stream.name) or {}
+        read = spans_told(stream.name, bookmark) if in_time and state is not None else known
         if not read:
-            return cls((), 0, UNKNOWN if read is known else UNREAD)
+            return cls((), (), UNKNOWN if read is known else UNREAD)
         overlap = OVERLAP[stream.resource.api_mode]
+        since = position_of(bookmark) or coverage.known_until or read[0].until
+        untold = newest_first([Range(since - overlap, _ALL.until), *coverage.unknown])
         end = min(read[0].until, source.settled) - overlap
-        since = min(read[0].until, _seconds(changes) if changes else read[0].until) - overlap
         read = common(read, [source.span])
         closed = common(common(read, known), [Range(0, end)])
         if not closed:
-            return cls((), since, UNKNOWN)
-        return cls(closed, since, "" if read == common(read, known) else PARTLY)
+            return cls((), (), UNKNOWN)
+        return cls(closed, untold, "" if read == common(read, known) else PARTLY)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class Comparison:
     def reading(self) -> Reading:
         """Read the sample, and compare it."""
         # Every row that is asked for is shaped: which of them to compare is decided here.
-        self.stream.plan = Plan(walked=[_ALL], spans=[_ALL])
+        self.stream.plan = replace(self.stream.plan, spans=[_ALL])
         if not self.told.closed:
             yield from self._reading_one()
         elif self.stream.resource.parent is not None:
@@ -251,7 +256,7 @@ class Comparison:
 
     def _windows(self, stream: StripeStream) -> list[Range]:
         """What to read of a list; nothing where its rows can't be asked for by their time."""
-        if not stream.resource.incremental:
+        if not is_in_time(stream.resource):
             return []
         closed = self.told.closed
         if stream is not self.stream and self.stream.resource.created_field is not None:
@@ -315,13 +320,6 @@ def windows(
 
 def _within(moment: int, spans: Sequence[Range]) -> bool:
     return any(span.since <= moment < span.until for span in spans)
-
-
-def _seconds(text: str) -> int:
-    try:
-        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
-    except ValueError:
-        return 0
 
 
 # Asking
@@ -455,23 +453,24 @@ def _excuse(
     """Name the rows that are in doubt, but for those that something has happened to since."""
     doubted = [comparison for comparison in comparisons if comparison.doubts]
     told_of = [each for each in doubted if _has_events(each.stream)]
-    happened: dict[str, int] = {}
-    if any(not doubt.is_settled for each in told_of for doubt in each.doubts):
-        trouble_with_events: list[str] = []
-        reading = _reading_events(events, [each.told.since for each in told_of], happened)
+    open_doubts = [doubt for each in told_of for doubt in each.doubts if not doubt.is_settled]
+    happened: dict[str, list[int]] = {name: [] for doubt in open_doubts for name in doubt.ids}
+    if open_doubts:
+        since = min(each.told.untold[-1].since for each in told_of)
 
         def fail(error: Exception) -> None:
-            trouble_with_events.append(trouble(error, events, events).reason)
-
-        _drive([_Asked(reading, fail)], source, limiter)
-        for why in trouble_with_events:
+            why = trouble(error, events, events).reason
             for each in told_of:
                 each.finding.remark = f"what has changed since can't be told, events: {why}"
+
+        _drive([_Asked(_reading_events(events, since, happened), fail)], source, limiter)
     for comparison in doubted:
+        untold = comparison.told.untold
+        nobody_knows = comparison not in told_of or untold[-1].since < source.settled - EVENTS_KEPT
         for doubt in comparison.doubts:
-            last = max(happened.get(name, -1) for name in doubt.ids)
-            since = comparison.told.since if comparison in told_of else -1
-            if not doubt.is_settled and last >= since:
+            moments = (moment for name in doubt.ids for moment in happened.get(name, ()))
+            may_have = nobody_knows or any(_within(moment, untold) for moment in moments)
+            if may_have and not doubt.is_settled:
                 comparison.finding.changed += 1
             else:
                 doubt.names.append(doubt.key)
@@ -482,24 +481,21 @@ def _has_events(stream: StripeStream) -> bool:
     return bool(stream.resource.event_types or stream.root.resource.event_types)
 
 
-def _reading_events(
-    events: StripeStream, since: Iterable[int], happened: dict[str, int]
-) -> Reading:
-    """Note for each id that an event names when that was last."""
+def _reading_events(events: StripeStream, since: int, happened: dict[str, list[int]]) -> Reading:
+    """Note of each id in `happened` when something has happened to it."""
 
     def take(objects: list[Object]) -> bool:
         for event in objects:
-            created = event.get("created", 0)
-            for name in _named(event):
-                happened[name] = max(created, happened.get(name, 0))
+            for name in happened.keys() & _named(event):
+                happened[name].append(event.get("created", 0))
         return True
 
-    yield from _listed(events.listing(), [Range(min(since), _ALL.until)], take)
+    yield from _listed(events.listing(), [Range(since, _ALL.until)], take)
 
 
-def _named(event: Object) -> Iterator[str]:
-    """The ids of what an event is about: the object, and what it belongs to."""
+def _named(event: Object) -> set[str]:
+    """What an event is about: the object, and what that belongs to."""
     data = event.get("data")
     told = data.get("object") if isinstance(data, dict) else None
-    if isinstance(told, dict):
-        yield from (value for value in told.values() if type(value) is str)
+    values = told.values() if isinstance(told, dict) else ()
+    return {value for value in values if type(value) is str}

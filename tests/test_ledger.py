@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from tap_stripe_conn.api.lists import Range, rfc3339
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.ledger import Ledger, hash_of, open_ledger
+from tap_stripe_conn.ledger.entries import hash_of
+from tap_stripe_conn.ledger.file import open_file
+from tap_stripe_conn.ledger.ledger import Ledger
 from tap_stripe_conn.verify import windows
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ COUPONS = Stream(replace(RESOURCES["coupons"], created_filter=None), "FULL_TABLE
 
 
 def opened(path: Path, *, account: str | None = "acct_1", mode: str | None = "test") -> Ledger:
-    return open_ledger(path, account=account, mode=mode)
+    return Ledger(path, open_file(path, account=account, mode=mode))
 
 
 def begun(path: Path, state: dict[str, Any], *streams: Stream) -> Ledger:
@@ -131,6 +133,20 @@ def test_what_a_crash_took_from_the_ledger_is_not_said_to_be_told(tmp_path: Path
     assert ledger.coverage("charges").spans == [Range(400, 600), Range(0, 200)]
     assert ledger.created_within("charges", [Range(0, 600)]) == {"ch_1", "ch_3"}
     assert list(ledger.places("charges")) == [100, 500]
+    ledger.close()
+
+
+def test_changes_that_runs_without_the_ledger_told_are_known_to_be_unknown(tmp_path: Path) -> None:
+    for begins, ends in ((0, 200), (200, 300), (450, 500)):
+        before = read_until(begins, changes_since=rfc3339(begins)) if begins else {}
+        ledger = begun(tmp_path / "ledger", before)
+        ledger.keep(read_until(ends, changes_since=rfc3339(ends)))
+        coverage = ledger.coverage("charges")
+        ledger.close()
+    assert coverage.unknown == [Range(300, 450)]
+    assert coverage.known_until == 500
+    ledger = begun(tmp_path / "ledger", {})
+    assert ledger.coverage("charges").unknown == []
     ledger.close()
 
 
@@ -268,6 +284,12 @@ def test_a_file_that_is_no_ledger_of_this_connection_is_refused(
     assert said in str(refusal.value)
 
 
+def test_to_compare_with_a_ledger_does_not_begin_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no ledger .* yet: a run with the setting"):
+        open_file(tmp_path / "ledger", account="acct_1", mode="test", create=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_account_that_the_key_does_not_tell_is_learnt_later(tmp_path: Path) -> None:
     opened(tmp_path / "ledger", account=None).close()
     opened(tmp_path / "ledger").close()
@@ -277,9 +299,15 @@ def test_an_account_that_the_key_does_not_tell_is_learnt_later(tmp_path: Path) -
 
 
 def test_a_run_without_a_ledger_loads_nothing_of_it() -> None:
-    loaded = "print(sorted(name for name in sys.modules if name.endswith(('.ledger', '.verify'))))"
+    loaded = (
+        "print([name for name in sys.modules if name.startswith(('{0}.ledger', '{0}.verify'))])"
+    )
     done = subprocess.run(  # noqa: S603 - this interpreter
-        [sys.executable, "-c", f"import sys, tap_stripe_conn.tap; {loaded}"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, tap_stripe_conn.tap;" + loaded.format("tap_stripe_conn"),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -300,5 +328,7 @@ def test_a_sample_is_of_closed_windows_and_may_be_of_any_time(
     known = sum(any(span.since <= each < span.until for span in chosen) for each in created)
     assert known <= 600
     assert all(any(a.since <= b.since and b.until <= a.until for a in closed) for b in chosen)
+    again, once_more = (windows(closed, created, 500, Random(7)) for _ in range(2))  # noqa: S311
+    assert again == once_more
     all_of_them = windows(closed, created, len(created) + 100, chance)
     assert all_of_them == closed
