@@ -285,7 +285,7 @@ def test_a_file_that_is_no_ledger_of_this_connection_is_refused(
 
 
 def test_to_compare_with_a_ledger_does_not_begin_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="There is no ledger .* yet: a run with the setting"):
+    with pytest.raises(ConfigError, match=r"There is no ledger .* yet: a run with the setting"):
         open_file(tmp_path / "ledger", account="acct_1", mode="test", create=False)
     assert not list(tmp_path.iterdir())
 
