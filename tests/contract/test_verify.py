@@ -97,8 +97,8 @@ def test_rows_that_are_missing_stale_or_gone_are_named(
     ]
     assert verified.stdout.splitlines()[-1] == verified.last_line
     assert verified.last_line == (
-        f"incomplete: charges misses {first}, {hole} and has stale {second} and still has {third}; coupons "
-        f"still has {dropped}; invoice_line_items still has {invoice}/{other}"
+        f"incomplete: charges misses {first}, {hole} and has stale {second} and still has {third}; "
+        f"coupons still has {dropped}; invoice_line_items still has {invoice}/{other}"
     )
     assert line in stripe.ids("invoice_line_items")
     document = tap("--verify", "--format=json", select=["charges"], ledger_file=str(ledger))
