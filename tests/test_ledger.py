@@ -177,6 +177,27 @@ def test_a_list_without_times_is_told_when_it_was_read_to_its_end(tmp_path: Path
     ledger.close()
 
 
+def test_what_an_interrupted_whole_read_has_told_stays_when_the_next_run_ends_it(
+    tmp_path: Path,
+) -> None:
+    whole = replace(CHARGES, replication_method="FULL_TABLE")
+    begins: list[dict[str, Any]] = [
+        {},
+        read_until(100),
+        {"bookmarks": {"charges": {"until": rfc3339(200), "pending": []}}},
+    ]
+    for number, state in enumerate(begins):
+        ledger = begun(tmp_path / "ledger", state, whole)
+        tell(ledger, whole, {"id": f"ch_{number}"})
+        ledger.keep({})
+        if number == 2:
+            ledger.replaced("charges")
+        ledger.settle()
+        known = ledger.keys("charges")
+        ledger.close()
+    assert known == {"ch_1", "ch_2"}
+
+
 def test_children_are_found_by_their_parents(tmp_path: Path) -> None:
     lines = Stream(RESOURCES["invoice_line_items"], "FULL_TABLE")
     ledger = begun(tmp_path / "ledger", {}, lines)

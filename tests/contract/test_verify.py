@@ -261,3 +261,32 @@ def test_ctrl_c_ends_it_at_once(tap: TapCommand, stripe: FakeStripe, ledger: Pat
     assert process.returncode == 130
     assert time.monotonic() - began < 5
     assert (stdout, stderr.splitlines()[-1]) == ("", "Interrupted")
+
+
+def test_what_events_told_of_is_complete_and_what_no_list_shows_is_not_called_gone(
+    tap: TapCommand, stripe: FakeStripe, ledger: Path
+) -> None:
+    stripe.now = lambda: time.time() - 3 * HOUR
+    life, select = stripe.life, ["customers", "invoice_line_items", "invoices", "prices"]
+    dropped, changed = (life.create("customers")["id"] for _ in range(2))
+    invoice = life.create("invoices")["id"]
+    life.create("invoice_line_items", parent=invoice)
+    hidden = stripe.add("prices", listed=False, created=JANUARY)["id"]
+    first = tap(select=select, ledger_file=str(ledger))
+    stripe.now = lambda: time.time() - 2 * HOUR
+    life.delete("customers", dropped)
+    life.change("customers", changed, name="Ada")
+    life.create("invoice_line_items", parent=invoice)
+    life.change("prices", hidden, nickname="inline")
+    stripe.now = lambda: time.time() - HOUR
+    second = tap(select=select, state=first.state, ledger_file=str(ledger))
+    verified = tap("--verify", select=select, state=second.state, ledger_file=str(ledger))
+    assert verified.code == 0
+    assert verified.stdout.splitlines()[4:] == [
+        "customers                  1  complete",
+        "invoice_line_items         2  complete",
+        "invoices                   1  complete",
+        "prices                     1  complete",
+        "",
+        "complete",
+    ]
