@@ -453,6 +453,9 @@ _WRONG_KINDS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 """What people enter by mistake, and what to enter instead."""
 
+SECRET_KEYS: Final = ("sk_live_", "sk_test_")
+"""Beginnings of keys that may read everything."""
+
 ORGANIZATION_KEY: Final = "sk_org_"
 _DATE_HINT: Final = "a date (2024-01-31) or a date-time (2024-01-31T09:00:00Z)"
 

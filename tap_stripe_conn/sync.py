@@ -173,6 +173,8 @@ class Sync:
 
     def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float, waiting: int) -> bool:
         lane = turn.lane
+        if turn.request is None and not len(lane):
+            return False
         if turn.under_way >= self._limiter.most_in_flight(lane.endpoint):
             # Many of them are tried again, while others could be asked; until an answer comes.
             turn.due = now + LONGEST_WAIT

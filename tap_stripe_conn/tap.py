@@ -28,6 +28,7 @@ from tap_stripe_conn.api.limits import CAUTION, ENDPOINT_RATE, LIVE_RATE, TEST_R
 from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.config import (
+    SECRET_KEYS,
     ConfigError,
     config_schema,
     parse_settings,
@@ -48,11 +49,11 @@ from tap_stripe_conn.findings import Finding, Findings
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
-from tap_stripe_conn.report import Connection, Report, by_cause
+from tap_stripe_conn.report import Connection, Report, by_cause, joined
 from tap_stripe_conn.run_report import Ending, RunRecord
 from tap_stripe_conn.streams.bookmarks import Bookmark
 from tap_stripe_conn.streams.outcome import Outcome, Status
-from tap_stripe_conn.streams.plans import DAY
+from tap_stripe_conn.streams.plans import DAY, is_fed
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Sync
@@ -188,9 +189,30 @@ class TapStripeConn(Tap):
         """
         streams = self._selected()
         account = self.check_connection()
-        outcomes = self._examined(streams) + self._unknown()
+        outcomes = self._examined(streams + self._also_needed(streams))
+        if len(outcomes) > len(streams):
+            self._tell_of_events(outcomes.pop(), streams)
+        outcomes += self._unknown()
         outcomes.sort(key=lambda outcome: outcome.stream)
         return self.report(account, outcomes=outcomes)
+
+    def _also_needed(self, streams: Sequence[StripeStream]) -> list[StripeStream]:
+        """Stripe's events, where they tell of changes of these streams and may be closed."""
+        if self.settings.live_api_key.startswith(SECRET_KEYS):
+            return []  # may read everything
+        fed = any(is_fed(each.resource, each.root.resource) for each in streams)
+        return [self._events] if fed and "events" not in {each.name for each in streams} else []
+
+    def _tell_of_events(self, events: Outcome, streams: Sequence[StripeStream]) -> None:
+        if not events.closed:
+            return
+        fed = [each.name for each in streams if is_fed(each.resource, each.root.resource)]
+        self.logger.warning(
+            "Stripe's events, which tell of changes, can't be read (%s): each run reads %s whole "
+            "again, and deletions are not seen",
+            events.permission or events.reason,
+            joined(fed, ", "),
+        )
 
     def report(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
-from tap_stripe_conn.api.errors import BrokenListError, InvalidRequestError
+from tap_stripe_conn.api.errors import BrokenListError
 from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.api.sweeps import Ask, Page
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 WORTH_A_PAGE: Final = 2
 """Wanted rows on a page from which on it takes fewer requests than asking for each by its id."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -45,8 +49,7 @@ class IdLookup:
             listing: The list that the rows are of: they come with the same expanded fields.
             retrieve: The path of one row, with braces around its id (`/v1/charges/{charge}`).
         """
-        self._before, _, rest = retrieve.partition("{")
-        self._after = rest.partition("}")[2]
+        self._retrieve = retrieve
         self._listing = replace(
             listing, path=retrieve, endpoint=retrieve, params={}, singleton=True
         )
@@ -54,15 +57,14 @@ class IdLookup:
         self._asked: dict[int, tuple[Walk, str]] = {}
 
     def add(self, identifier: str) -> None:
-        """Look up one more."""
+        """Look up one more; not one whose id would lead elsewhere."""
+        if identifier in {".", ".."}:
+            logger.warning("%s of the id %r can't be asked for", self._retrieve, identifier)
+            return
         self._waiting.append(identifier)
 
     def ask(self) -> Ask | None:
-        """What to ask next; None if all is asked.
-
-        Raises:
-            InvalidRequestError: An id would lead elsewhere.
-        """
+        """What to ask next; None if all is asked."""
         if not self._waiting:
             return None
         identifier = self._waiting.popleft()
@@ -133,10 +135,8 @@ class IdLookup:
         return len(self._waiting) + len(self._asked)
 
     def _path(self, identifier: str) -> str:
-        if identifier in {".", ".."}:  # would name another path
-            msg = f"A row with the id {identifier!r} can't be asked for"
-            raise InvalidRequestError(msg, http_status=400)
-        return f"{self._before}{quote(identifier, safe='')}{self._after}"
+        before, _, rest = self._retrieve.partition("{")
+        return f"{before}{quote(identifier, safe='')}{rest.partition('}')[2]}"
 
 
 class WindowLookup:

@@ -176,6 +176,9 @@ class Changes:
             for change in list(changes.values()):
                 if change.at < self.gone.get(change.id, 0):
                     del changes[change.id]
+                    for stream, former in change.former.items():
+                        for identifier, removal in former.items():
+                            self.removed.setdefault((stream, identifier), removal)
 
     def _newest(self, stream: StripeStream, identifier: str) -> Change | None:
         return self.changed.get(stream, {}).get(identifier)

@@ -426,6 +426,8 @@ class Family:
         created = change.created
         if created is None or stream is not self.root:
             return True
+        if change.removal is not None or change.former:
+            return True  # a list doesn't tell what is gone
         takers = [member for member in self.members if member in change.takers]
         return any(
             member.plan.wants(created) and not _lists(member.plan.fresh, created)

@@ -417,3 +417,19 @@ def test_a_key_that_can_read_nothing_has_no_catalog(tap: TapCommand, stripe: Fak
     run = tap("--discover", live_api_key=stripe.restricted_key(set()))
     assert (run.code, run.stdout) == (1, "")
     assert run.last_line.startswith("Connection unavailable: none of the 136 ")
+
+
+def test_a_key_that_may_not_read_events_is_told_what_that_costs(
+    stripe: FakeStripe, tap: TapCommand
+) -> None:
+    key = stripe.restricted_key(permissions(stripe, "charges", "balance", "account"))
+    run = tap("--test", select=["charges", "balance"], live_api_key=key)
+    assert (run.code, run.stdout.splitlines()[-1]) == (0, "connection available")
+    assert (
+        "Stripe's events, which tell of changes, can't be read (rak_event_read): each run reads "
+        "charges whole again, and deletions are not seen"
+    ) in run.stderr
+
+    with_events = stripe.restricted_key(permissions(stripe, "charges", "balance", "events"))
+    run = tap("--test", select=["charges", "balance"], live_api_key=with_events)
+    assert "events" not in run.stderr
