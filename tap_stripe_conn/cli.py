@@ -38,8 +38,15 @@ if TYPE_CHECKING:
 _NO_TEST: Final = "disabled"
 _TESTS: Final = ("all", "connection", "schema")
 
+_SAMPLE: Final = 1_000
+"""Ids of each stream that --verify compares."""
+
+_SEED: Final = 0
+
 _HELP: Final[Mapping[str, str]] = {
-    "about_format": "Form of --about; with --test, json for a document instead of a table.",
+    "about_format": (
+        "Form of --about; with --test or --verify, json for a document instead of a table."
+    ),
     "discover": (
         "Write a catalog: of what the connection can read, or without --config of all streams."
     ),
@@ -49,6 +56,29 @@ _HELP: Final[Mapping[str, str]] = {
         "without a request."
     ),
 }
+
+
+_OWN: Final = (
+    click.Option(
+        ["--verify"],
+        is_flag=False,
+        flag_value=str(_SAMPLE),
+        type=click.IntRange(min=1),
+        metavar="[IDS]",
+        help=(
+            f"Read a sample of each stream again, {_SAMPLE:,} ids or so many, and compare it with "
+            "what was told, as ledger_file has it."
+        ),
+    ),
+    click.Option(
+        ["--verify-seed"],
+        type=int,
+        default=_SEED,
+        show_default=True,
+        help="Another number for another sample.",
+    ),
+)
+"""Options that the SDK's command lacks."""
 
 
 def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerCommand:
@@ -72,7 +102,7 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
     return StripeCommand(
         name=base.name,
         callback=partial(_invoke, tap_class),
-        params=base.params,
+        params=[*base.params, *_OWN],
         help="Extract Stripe: one connection, every list.",
         context_settings=base.context_settings,
         logger=tap_class.logger,
@@ -168,16 +198,16 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     test: str,
     state: IO[str] | None,
     catalog: IO[str] | None,
+    verify: int | None,
+    verify_seed: int,
 ) -> int:
     if about:
         tap_class.print_about(about_format)
         return COMPLETE
-    if discover and test != _NO_TEST:
-        msg = "--discover and --test exclude each other."
-        raise click.UsageError(msg)
-    if test != _NO_TEST and about_format == "markdown":
-        msg = "--format=markdown goes with --about."
-        raise click.UsageError(msg)
+    _check_modes(
+        about_format,
+        {"--discover": discover, "--test": test != _NO_TEST, "--verify": verify is not None},
+    )
     if discover:
         return _discover(tap_class, config)
     configured = partial(_configured, tap_class, config, state, catalog)
@@ -188,6 +218,8 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     if test != _NO_TEST:
         return _test(configured, streams=test == "all", as_json=about_format == "json")
     tap = configured()
+    if verify is not None:
+        return _verify(tap, sample=verify, seed=verify_seed, as_json=about_format == "json")
     _spare_the_collector()
     try:
         ending = run(tap)
@@ -199,6 +231,16 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     if ending.complaint is not None:
         click.echo(ending.complaint, err=True)
     return ending.exit_code
+
+
+def _check_modes(about_format: str | None, modes: Mapping[str, bool]) -> None:
+    asked = [name for name, is_asked in modes.items() if is_asked]
+    if len(asked) > 1:
+        msg = f"{' and '.join(asked)} exclude each other."
+        raise click.UsageError(msg)
+    if asked and asked != ["--discover"] and about_format == "markdown":
+        msg = "--format=markdown goes with --about."
+        raise click.UsageError(msg)
 
 
 def run(tap: TapStripeConn) -> Ending:
@@ -305,13 +347,25 @@ def _test(configured: Callable[[], TapStripeConn], *, streams: bool, as_json: bo
     return report.exit_code
 
 
+def _verify(tap: TapStripeConn, *, sample: int, seed: int, as_json: bool) -> int:
+    try:
+        findings = tap.verify(sample=sample, seed=seed)
+    except _LOST as error:
+        raise _explained(error, tap) from error
+    _print([json.dumps(findings.document(), indent=2)] if as_json else findings.lines())
+    if findings.exit_code != COMPLETE:
+        click.echo(redacted(findings.verdict), err=True)
+    return findings.exit_code
+
+
 def _show(report: Report, *, as_json: bool, whole: bool) -> None:
     if as_json:
-        lines = [json.dumps(report.document(), indent=2)]
-    elif report.connection is None:
-        return
-    else:
-        lines = report.lines() if whole else [report.verdict]
+        _print([json.dumps(report.document(), indent=2)])
+    elif report.connection is not None:
+        _print(report.lines() if whole else [report.verdict])
+
+
+def _print(lines: Sequence[str]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An account's name may have letters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -204,6 +204,15 @@ _PROPERTIES: Final = th.PropertiesList(
         ),
     ),
     th.Property(
+        "ledger_file",
+        th.StringType,
+        title="Ledger file",
+        description=(
+            "Where to write down what was told of each row, for `--verify`: on a disk of this "
+            "machine that lasts from run to run, and a file for each connection. Unset: nowhere."
+        ),
+    ),
+    th.Property(
         "discover_all",
         th.BooleanType,
         default=False,
@@ -258,6 +267,7 @@ class Settings:
     oauth_access_token: str | None = field(repr=False)
     oauth_provider: OAuthProvider
     token_file: Path | None
+    ledger_file: Path | None
     account_id: str | None
     since: int
     """Unix seconds: objects created before are not read; 0 for everything."""
@@ -316,6 +326,7 @@ def parse_settings(config: dict[str, Any], schema: Mapping[str, Any]) -> Setting
         oauth_access_token=checked.secret("oauth_access_token") or None,
         oauth_provider=cast("OAuthProvider", config["oauth_provider"]),
         token_file=checked.path("token_file"),
+        ledger_file=checked.path("ledger_file"),
         account_id=checked.account_id(of_organization=key.startswith(ORGANIZATION_KEY)),
         since=max(checked.instant("start_date") or 0, 0),
         until=checked.instant("end_date"),

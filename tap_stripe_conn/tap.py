@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -45,6 +45,7 @@ from tap_stripe_conn.connection.check import (
 )
 from tap_stripe_conn.doctor import examine
 from tap_stripe_conn.exit_codes import COMPLETE
+from tap_stripe_conn.findings import Finding, Findings
 from tap_stripe_conn.interrupts import Interrupts
 from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
@@ -59,6 +60,7 @@ from tap_stripe_conn.sync import Sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
     from types import FrameType
 
     import click
@@ -66,8 +68,10 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_stripe_conn.api.client import Authenticator
-    from tap_stripe_conn.catalogue.resources import Catalogue
+    from tap_stripe_conn.catalogue.resources import Catalogue, Resource
     from tap_stripe_conn.config import Settings
+    from tap_stripe_conn.ledger.ledger import Ledger
+    from tap_stripe_conn.streams.rows import Row
 
 
 class TapStripeConn(Tap):
@@ -93,6 +97,8 @@ class TapStripeConn(Tap):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As the SDK's tap; nothing is sent yet."""
         self.interrupts = Interrupts()
+        self.ledger: Ledger | None = None
+        """Where to write down what was told, if anywhere."""
         with _quiet(self.logger):
             super().__init__(*args, **kwargs)
 
@@ -307,7 +313,7 @@ class TapStripeConn(Tap):
         """Read the selected streams and write what they say.
 
         Raises:
-            ConfigError: No stream is selected.
+            ConfigError: No stream is selected, or the ledger is of no use.
             ConnectionFailedError: Stripe can't be reached any more.
             AuthenticationError: The credentials were withdrawn meanwhile.
             CredentialsError: No access token can be had any more.
@@ -328,11 +334,16 @@ class TapStripeConn(Tap):
             streams,
             self.source,
             limiter=self.limiter,
-            write_state=lambda: self.state_writer.write_state(self.state),
+            write_state=self._write_state,
             interrupts=self.interrupts,
         )
         try:
-            return run.run() + unknown
+            with self._ledger_of(streams) as ledger:
+                outcomes = run.run()
+                if ledger is not None:
+                    whole = [each.stream for each in outcomes if each.status is Status.COMPLETE]
+                    ledger.finish(whole, self.source.span)
+            return outcomes + unknown
         finally:
             self.record.outcomes = {
                 **run.outcomes,
@@ -352,6 +363,89 @@ class TapStripeConn(Tap):
         """Report on the run, which is over."""
         bookmarks = self.state.get("bookmarks", {})
         self.record.end(ending, bookmarks, self.client.traffic.by_endpoint())
+
+    @contextmanager
+    def _ledger_of(self, streams: Sequence[StripeStream]) -> Iterator[Ledger | None]:
+        """Keep the ledger of a run, if there is to be one."""
+        path = self.settings.ledger_file
+        if path is None:
+            yield None
+            return
+        with self._open_ledger(path, create=True) as ledger:
+            ledger.begin(streams, self.state)
+            self.ledger = ledger
+            try:
+                yield ledger
+            finally:
+                self.ledger = None
+
+    @contextmanager
+    def _open_ledger(self, path: Path, *, create: bool) -> Iterator[Ledger]:
+        # Most runs have none.
+        from tap_stripe_conn.ledger.file import open_file  # noqa: PLC0415
+        from tap_stripe_conn.ledger.ledger import Ledger  # noqa: PLC0415
+
+        whose = Connection.of(self.settings, self.record.account, self.catalogue.api_version)
+        file = open_file(path, account=whose.account.id, mode=whose.mode, create=create)
+        with closing(Ledger(path, file)) as ledger:
+            yield ledger
+
+    @contextmanager
+    def telling(self, resource: Resource, rows: Sequence[Row]) -> Iterator[None]:
+        """While rows leave: the ledger gets to know of them when they have left."""
+        ledger = self.ledger
+        # The messages may leave out what the rows have.
+        entries = ledger.entries(resource, rows) if ledger is not None else ()
+        yield
+        if ledger is not None:
+            ledger.told(entries)
+
+    def _write_state(self) -> None:
+        """Write a STATE message, when what it covers is in the ledger."""
+        if self.ledger is not None:
+            self.ledger.keep(self.state)
+        self.state_writer.write_state(self.state)
+
+    def verify(self, *, sample: int, seed: int) -> Findings:
+        """Read a sample of what was told again, and compare it with the ledger; write nothing.
+
+        Args:
+            sample: About how many ids of each stream.
+            seed: Of the choice.
+
+        Raises:
+            ConfigError: No stream is selected, or there is no ledger.
+            ConnectionFailedError: Stripe can't be reached any more.
+            ConnectionUnavailableError: The credentials can't be used.
+            AuthenticationError: The credentials were withdrawn meanwhile.
+            CredentialsError: No access token can be had any more.
+        """
+        from tap_stripe_conn.verify import verify  # noqa: PLC0415 - runs need none of it
+
+        path = self.settings.ledger_file
+        if path is None:
+            msg = (
+                "There is nothing to compare with: let the setting 'ledger_file' name a file, in "
+                "which runs write down what they tell"
+            )
+            raise ConfigError(msg)
+        streams = self._selected()
+        self.check_connection()
+        with self._open_ledger(path, create=False) as ledger:
+            ledger.settle()
+            findings = verify(
+                streams,
+                self.source,
+                ledger,
+                self.state or None,
+                events=self.stripe_streams["events"],
+                limiter=self.limiter,
+                sample=sample,
+                seed=seed,
+            )
+        findings += [Finding(outcome) for outcome in self._unknown()]
+        findings.sort(key=lambda finding: finding.stream)
+        return Findings(path, sample, seed, findings)
 
     def _selected(self) -> list[StripeStream]:
         streams = [stream for stream in self.stripe_streams.values() if stream.selected]

@@ -94,6 +94,7 @@ def test_a_key_is_enough() -> None:
         oauth_access_token=None,
         oauth_provider="connect",
         token_file=None,
+        ledger_file=None,
         account_id=None,
         since=0,
         until=None,

@@ -124,6 +124,8 @@ class StripeStream(Stream):
         """Tell the loader, if it is to know, that rows without this read's version are gone."""
         if self._stream_version is not None:
             self._write_activate_version_message(self._stream_version)
+            if self._stripe_tap.ledger is not None:
+                self._stripe_tap.ledger.replaced(self.name)
 
     def rows(
         self,
@@ -334,8 +336,12 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_rows(self, rows: Iterable[Row]) -> None:
+    def write_rows(self, rows: Sequence[Row]) -> None:
         """Write a RECORD message for each row."""
+        with self._stripe_tap.telling(self.resource, rows):
+            self._write_rows(rows)
+
+    def _write_rows(self, rows: Iterable[Row]) -> None:
         if self._plain:
             messages = self._plain_messages(rows)
         else:

@@ -1,0 +1,1 @@
+"""What the target was last told of each row."""
