@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Run, TapCommand
     from tests.fake_stripe import FakeStripe
 
-WISH = {"emit_activate_version_messages": True}
+WISH: dict[str, Any] = {"emit_activate_version_messages": True}
 
 
 def versions(run: Run, stream: str) -> list[Any]:
