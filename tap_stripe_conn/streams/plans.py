@@ -26,9 +26,10 @@ EVENTS_KEPT: Final = 29 * DAY
 (https://docs.stripe.com/api/events); the last one is left to them."""
 
 EVENT_LAG: Final = 60
-EVENT_OVERLAP: Final = 120
+EVENT_OVERLAP: Final = 540
 """Seconds after which events are taken to have all come, and more that are looked at again: they
-appear late (peers wait for 5 to 60 seconds), and not in the order of their times."""
+appear late, and not in the order of their times (peers wait for 5 to 60 seconds, and look back for
+up to 10 minutes)."""
 
 LIST_LAG: Final = 5
 """Seconds before a list is read from which on events may tell of what it doesn't show yet: they are
