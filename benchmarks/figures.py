@@ -16,6 +16,8 @@ KNOWN: Final[Mapping[str, str]] = {
     "pages": "{:,.0f}",
     "requests": "{:,.0f}",
     "requests/pages": "{:.2f}",
+    "changed": "{:,.0f}",
+    "requests/changed": "{:.2f}",
     "start-up s": "{:.1f}",
     "wall s": "{:.1f}",
     "bound s": "{:.1f}",
@@ -29,6 +31,7 @@ KNOWN: Final[Mapping[str, str]] = {
     "time-outs": "{:.0f}",
     "missing": "{:.0f}",
     "twice": "{:.0f}",
+    "stale": "{:.0f}",
 }
 """Every figure, in the order of the table, and how it is written."""
 
@@ -61,20 +64,26 @@ def figures(scenario: Scenario, report: Report, process: Process) -> dict[str, f
     wall = process.seconds if scenario.clock == "process" else report.last - report.first
     found: dict[str, float] = {
         "rows": report.rows,
-        "pages": report.pages,
         "requests": report.requests,
-        "requests/pages": report.requests / report.pages,
         "start-up s": report.first - process.started,
         "wall s": wall,
-        "rows/s": report.rows / wall,
         "CPU": process.cpu_seconds / process.seconds,
         "peak RSS": process.peak_rss,
         "429s": report.limited,
         "429s after 1 s": report.limited_late,
         "time-outs": process.timeouts,
         "missing": report.missing,
-        "twice": report.twice,
     }
+    if scenario.hour is None:
+        found["pages"] = report.pages
+        found["requests/pages"] = report.requests / report.pages
+        found["rows/s"] = report.rows / wall
+        found["twice"] = report.twice
+    else:
+        found["changed"] = report.changed
+        found["stale"] = report.stale
+        if report.changed:
+            found["requests/changed"] = report.requests / report.changed
     if scenario.bound_rate is not None:
         asked = report.pages if scenario.bound_by == "pages" else report.requests
         found["bound s"] = asked / scenario.bound_rate
@@ -86,7 +95,8 @@ def figures(scenario: Scenario, report: Report, process: Process) -> dict[str, f
 
 def unmet(scenario: Scenario, found: Mapping[str, float], *, code: int) -> list[str]:
     """What is not as required, in words; nothing when all is met."""
-    most = {"missing": 0.0, "twice": 0.0, **scenario.most}
+    wrong = "twice" if scenario.hour is None else "stale"
+    most = {"missing": 0.0, wrong: 0.0, **scenario.most}
     return [
         *([f"the tap ended with exit code {code}"] if code else []),
         *(
@@ -106,7 +116,7 @@ def unmet_under_faults(found: Mapping[str, float], *, code: int) -> list[str]:
     """What is not as required where requests fail: every row must be there."""
     return [
         *([f"the tap ended with exit code {code}"] if code else []),
-        *([f"missing is {written('missing', found)}"] if found["missing"] else []),
+        *(f"{name} is {written(name, found)}" for name in ("missing", "stale") if found.get(name)),
     ]
 
 

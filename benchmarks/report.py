@@ -41,3 +41,9 @@ class Report:
 
     twice: int
     """Rows that the tap wrote again."""
+
+    changed: int = 0
+    """Objects to which something happened since a first run."""
+
+    stale: int = 0
+    """Rows that are otherwise now than what both runs wrote of them, or are gone."""

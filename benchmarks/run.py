@@ -48,29 +48,38 @@ def run(name: str, *, faults: bool = False) -> tuple[dict[str, float], int]:
             others = stack.enter_context(_module("others", arguments))
             _tell(others, ready["key"])
             time.sleep(OTHERS_BEFORE)
-        keys = folder / "keys"
-        process = _tap(scenario, ready, folder, keys)
-        _tell(server, str(keys))
+        noted = folder / "noted"
+        if scenario.hour:
+            _tap(scenario, ready, folder, noted)
+            _tell(server, "an hour passes")
+            _answer(server)
+        process = _tap(scenario, ready, folder, noted)
+        _tell(server, str(noted))
         report = Report(**_answer(server))
     return figures(scenario, report, process), process.code
 
 
-def _tap(scenario: Scenario, ready: dict[str, Any], folder: Path, keys: Path) -> Process:
-    """Run the tap, and have its rows' keys noted: while it runs where the target has a pace."""
+def _tap(scenario: Scenario, ready: dict[str, Any], folder: Path, noted: Path) -> Process:
+    """Run the tap, and have its rows noted: while it runs where the target has a pace.
+
+    What it writes goes below what it wrote before, with whose last state it runs.
+    """
     config = {"live_api_key": ready["key"], "api_base": ready["url"], **scenario.settings}
     command = [str(COMMAND), "--config", _written(folder / "config.json", config)]
     if scenario.lists:
         command += ["--catalog", _written(folder / "catalog.json", _catalog(scenario.lists))]
+    messages = folder / "messages"
+    if messages.exists():
+        command += ["--state", _written(folder / "state.json", _state(messages))]
     log = folder / "log"
     with log.open("wb") as errors:
         if scenario.target_rate is None:
-            messages = folder / "messages"
-            with messages.open("wb") as output:
+            with messages.open("ab") as output:
                 process = _measured(command, output, errors, log)
-            with messages.open("rb") as lines, _target(keys, None, stdin=lines) as target:
+            with messages.open("rb") as lines, _target(scenario, noted, stdin=lines) as target:
                 target.wait()
         else:
-            with _target(keys, scenario.target_rate, stdin=subprocess.PIPE) as target:
+            with _target(scenario, noted, stdin=subprocess.PIPE) as target:
                 pipe = cast("IO[bytes]", target.stdin)
                 process = _measured(command, pipe, errors, log)
                 pipe.close()
@@ -110,9 +119,12 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def _target(
-    keys: Path, rate: float | None, *, stdin: IO[bytes] | int
+    scenario: Scenario, noted: Path, *, stdin: IO[bytes] | int
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    arguments = [str(keys), *(["--rate", str(rate)] if rate is not None else [])]
+    rate = scenario.target_rate
+    arguments = [str(noted), *(["--rate", str(rate)] if rate is not None else [])]
+    if scenario.hour:
+        arguments.append("--contents")
     return _module("target", arguments, stdin=stdin)
 
 
@@ -157,6 +169,13 @@ def _environ() -> dict[str, str]:
 def _written(path: Path, content: object) -> str:
     path.write_text(json.dumps(content), encoding="utf-8")
     return str(path)
+
+
+def _state(messages: Path) -> object:
+    """The last one that was written."""
+    with messages.open("rb") as lines:
+        states = [line for line in lines if line.startswith(b'{"type":"STATE"')]
+    return json.loads(states[-1])["value"]
 
 
 def _catalog(names: Iterable[str]) -> dict[str, object]:

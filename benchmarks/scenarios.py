@@ -27,6 +27,29 @@ AS_MOST: Final[Mapping[str, Mapping[str, None]]] = {
 """Stream -> what its objects have in most accounts: charges by card, without what only platforms
 and old accounts have, are 3.9 kB long."""
 
+BUSY: Final = (
+    "charges",
+    "credit_note_line_items",
+    "credit_notes",
+    "customer_payment_methods",
+    "customer_tax_ids",
+    "customers",
+    "disputes",
+    "invoice_items",
+    "invoice_line_items",
+    "invoices",
+    "payment_methods",
+    "payouts",
+    "prices",
+    "products",
+    "refunds",
+    "subscription_items",
+    "subscriptions",
+    "transfer_reversals",
+    "transfers",
+)
+"""Streams in which something happens every hour, and the children that it may happen to."""
+
 Clock = Literal["process", "requests"]
 """What wall means: the whole process, or from its first list request to the last answer."""
 
@@ -39,17 +62,31 @@ class Load:
     years: int = 2
     """Over how many years they are spread by chance."""
 
+    days: int | None = None
+    """Over how many days instead."""
+
     in_one_day: float = 0.0
     """The part of them that is of one day, in the middle of those years."""
 
-    def times(self) -> list[int]:
+    def times(self, until: int = UNTIL) -> list[int]:
         """Their creation times, in Unix seconds; the same each time."""
         chance = Random(self.rows)  # noqa: S311 - not for secrets
-        since = UNTIL - self.years * YEAR
-        noon = (since + UNTIL) // 2
+        since = until - (self.years * YEAR if self.days is None else self.days * 86_400)
+        noon = (since + until) // 2
         dense = round(self.rows * self.in_one_day)
-        spread = [chance.randrange(since, UNTIL) for _ in range(self.rows - dense)]
+        spread = [chance.randrange(since, until) for _ in range(self.rows - dense)]
         return spread + [chance.randrange(noon, noon + 86_400) for _ in range(dense)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hour:
+    """What happens in an account in the hour between two runs."""
+
+    edits: Mapping[str, int] = field(default_factory=dict)
+    """How many of a stream's objects are edited, with an event each."""
+
+    steps: int = 0
+    """How often something else happens by chance: an object is made, changed or deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +100,9 @@ class Scenario:
 
     rows_of_each: int = 0
     """How many rows each list has that isn't among `lists`, children's included."""
+
+    hour: Hour | None = None
+    """What happens after a first run: then it is the second one that is measured."""
 
     latency: float = 0.2
     """Seconds that the server takes for an answer."""
@@ -200,5 +240,26 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         settings=UNPACED,
         target_rate=float("inf"),
         most={"peak RSS": 200},
+    ),
+    "N": Scenario(
+        title="all streams, an hour after a run in which nothing happened",
+        rows_of_each=2,
+        hour=Hour(),
+        account_rate=LIVE_RATE,
+        most={"requests": 62 + 1 + 1},
+    ),
+    "P": Scenario(
+        title="10,000 of the last week's 50,000 charges are edited",
+        lists={"charges": Load(rows=50_000, days=7)},
+        hour=Hour(edits={"charges": 10_000}),
+        account_rate=LIVE_RATE,
+        most={"requests": 650},
+    ),
+    "Q": Scenario(
+        title="an hour of a busy account: some hundred objects are made, changed and deleted",
+        lists={name: Load(rows=1_000, days=90) for name in BUSY},
+        hour=Hour(steps=500),
+        account_rate=LIVE_RATE,
+        most={"requests/changed": 1.5},
     ),
 }

@@ -1,7 +1,8 @@
 """The server in a process of its own: `python -m benchmarks.server SCENARIO`.
 
-It prints one line of JSON when it is ready: `url` and `key`. For the path of a file with the keys
-of all rows that were read, on stdin, it prints a second one, its `Report`, and ends.
+It prints one line of JSON when it is ready: `url` and `key`. Where a scenario has an hour between
+two runs, a line on stdin lets it pass, and one of JSON says that it has. For the path of a file
+with what `benchmarks.target` noted, on stdin, it prints a last one, its `Report`, and ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from benchmarks.hour import begin_before, difference, let_pass
 from benchmarks.others import USER_AGENT
 from benchmarks.report import Report
 from benchmarks.scenarios import AS_MOST, SCENARIOS
@@ -26,7 +28,7 @@ from tests.fake_stripe import FakeStripe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmarks.scenarios import Scenario
+    from benchmarks.scenarios import Load, Scenario
     from tap_stripe_conn.catalogue.resources import Resource
     from tests.fake_stripe import Request
 
@@ -53,15 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rate = FAULT_RATE * len(FAULTS)
             stripe.random_faults(seed=1, rate=rate, kinds=FAULTS, seconds=STALL)
         _print({"url": stripe.url, "key": stripe.secret_key})
+        changed = 0
+        if scenario.hour and sys.stdin.readline():
+            changed = let_pass(stripe, scenario.hour, selected(stripe, scenario))
+            stripe.requests.clear()
+            _print({"changed": changed})
         if path := sys.stdin.readline().strip():
-            _print(dataclasses.asdict(report(stripe, scenario, Path(path))))
+            _print(dataclasses.asdict(report(stripe, scenario, Path(path), changed)))
 
 
 def account(scenario: Scenario) -> FakeStripe:
     """A server with a scenario's rows, latency and limits, that isn't running yet."""
     stripe = FakeStripe(livemode=scenario.livemode)
+    if scenario.hour:
+        begin_before(stripe)
     for name, load in scenario.lists.items():
-        stripe.seed_in_bulk(name, load.times(), AS_MOST.get(name))
+        if scenario.hour:
+            _fill(stripe, name, load)
+        else:
+            stripe.seed_in_bulk(name, load.times(), AS_MOST.get(name))
     if scenario.rows_of_each:
         seed_everything(stripe, rows=scenario.rows_of_each)
     stripe.latency = scenario.latency
@@ -70,15 +82,37 @@ def account(scenario: Scenario) -> FakeStripe:
     return stripe
 
 
-def report(stripe: FakeStripe, scenario: Scenario, keys: Path) -> Report:
-    """What the tap asked for, and how the keys of the rows that it wrote compare to the truth."""
-    streams = list(scenario.lists or stripe.catalogue.resources)
-    truth = Counter(_truth(stripe, streams))
-    with keys.open("rb") as lines:
-        read = Counter(line.rstrip(b"\n") for line in lines)
-    if strange := read.keys() - truth.keys():
-        msg = f"rows that the server doesn't have: {sorted(strange)[:3]}"
-        raise RuntimeError(msg)
+def _fill(stripe: FakeStripe, name: str, load: Load) -> None:
+    """Give a stream rows that can change; children are dealt out to their parents."""
+    until = int(stripe.now())
+    if stripe.catalogue.resources[name].parent:
+        stripe.seed(name, load.rows, since=min(load.times(until)), until=until)
+        return
+    for created in load.times(until):
+        stripe.add(name, AS_MOST.get(name), created=created)
+
+
+def selected(stripe: FakeStripe, scenario: Scenario) -> list[str]:
+    """The streams that a scenario reads."""
+    return list(scenario.lists or stripe.catalogue.resources)
+
+
+def report(stripe: FakeStripe, scenario: Scenario, noted: Path, changed: int = 0) -> Report:
+    """What the tap asked for, and how the rows that it wrote compare to the truth."""
+    streams = selected(stripe, scenario)
+    if scenario.hour:
+        missing, stale = difference(stripe, streams, noted)
+        rows, pages, twice = sum(len(stripe.truth(name)) for name in streams), 0, 0
+    else:
+        truth = Counter(_truth(stripe, streams))
+        with noted.open("rb") as lines:
+            read = Counter(line.rstrip(b"\n") for line in lines)
+        if strange := read.keys() - truth.keys():
+            msg = f"rows that the server doesn't have: {sorted(strange)[:3]}"
+            raise RuntimeError(msg)
+        pages = sum(_fewest(stripe, stripe.catalogue.resources[name]) for name in streams)
+        rows, missing, stale = truth.total(), (truth - read).total(), 0
+        twice = (read - truth).total()
     own = [each for each in stripe.requests if each.headers.get("user-agent") != USER_AGENT]
     lists = [each for each in own if each.is_list]
     if not lists:
@@ -91,8 +125,8 @@ def report(stripe: FakeStripe, scenario: Scenario, keys: Path) -> Report:
         if each.headers.get("user-agent") == USER_AGENT and first <= each.time <= last
     ]
     return Report(
-        rows=truth.total(),
-        pages=sum(_fewest(stripe, stripe.catalogue.resources[name]) for name in streams),
+        rows=rows,
+        pages=pages,
         requests=len(own),
         first=first,
         last=last,
@@ -100,8 +134,10 @@ def report(stripe: FakeStripe, scenario: Scenario, keys: Path) -> Report:
         limited_late=sum(each.time >= first + 1 for each in _limited(own)),
         others=len(others),
         others_limited=len(_limited(others)),
-        missing=(truth - read).total(),
-        twice=(read - truth).total(),
+        missing=missing,
+        twice=twice,
+        changed=changed,
+        stale=stale,
     )
 
 
