@@ -69,11 +69,12 @@ def account(scenario: Scenario) -> FakeStripe:
     stripe = FakeStripe(livemode=scenario.livemode)
     if scenario.hour:
         begin_before(stripe)
-    for name, load in scenario.lists.items():
+    children = {name for name, each in stripe.catalogue.resources.items() if each.parent}
+    for name in sorted(scenario.lists, key=children.__contains__):
         if scenario.hour:
-            _fill(stripe, name, load)
+            _fill(stripe, name, scenario.lists[name])
         else:
-            stripe.seed_in_bulk(name, load.times(), AS_MOST.get(name))
+            stripe.seed_in_bulk(name, scenario.lists[name].times(), AS_MOST.get(name))
     if scenario.rows_of_each:
         seed_everything(stripe, rows=scenario.rows_of_each)
     stripe.latency = scenario.latency
