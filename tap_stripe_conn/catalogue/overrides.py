@@ -181,8 +181,9 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
 HIDDEN: Mapping[str, str] = {
     "customers": "customers of a test clock",
     "events": "events older than 30 days",
-    "payment_methods": "payment methods of the type `custom`",
+    "payment_methods": "payment methods that were detached, and those of the type `custom`",
     "prices": "inline prices, which belong to one subscription, invoice or checkout session",
+    "products": "products made inline with a price",
     "quotes": "quotes of a test clock",
     "reviews": "closed reviews",
     "subscription_schedules": "schedules for customers of a test clock",
@@ -193,7 +194,8 @@ HIDDEN: Mapping[str, str] = {
 }
 """What Stripe's lists leave out, whatever constant is asked: stream -> what.
 
-From the docstrings of the lists and their parameters. That of prices says "your active prices", but
+From the docstrings of the lists and their parameters; of products, and of payment methods that were
+detached, from github.com/stripe/stripe-python/issues/1724 and the API reference. That of prices says "your active prices", but
 inactive ones have been seen in answers without `active`.
 """
 
@@ -388,16 +390,12 @@ UNTOLD: Mapping[str, str] = {
     "accounts": _PLATFORM,
     "application_fees": "Changes other than refunds give no event.",
     "balance_transactions": "Going from `pending` to `available` gives no event.",
-    "charges": (
-        "Changes other than of its payment, description or metadata (`disputed`, `review`) give "
-        "events of the dispute or review only."
-    ),
     "checkout_sessions": "Opening a session, and edits such as of `metadata`, give no event.",
     "climate_orders": _METADATA,
     "climate_products": "A change of what is available gives no event.",
     "coupons": _REDEEMED,
     "customer_balance_transactions": "Edits of `description` and `metadata` give no event.",
-    "customers": "A change of `discount` gives an event of the discount only.",
+    "entitlements_active_entitlements": "Events tell what a customer has, not what has ended.",
     "events": "`pending_webhooks` falls after an event was read.",
     "files": "An uploaded file gives no event, only one that Stripe makes.",
     "financial_connections_accounts": "Changes of `permissions`, `subscriptions` give no event.",

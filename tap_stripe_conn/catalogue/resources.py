@@ -37,9 +37,9 @@ Changes: TypeAlias = Literal[
 * `feed_and_window`: of some changes only; once a day the rows of the last days are read again
 * `feed_and_all`: of some changes only; once a day all rows are read again
 * `append_only`: no events, but rows never change; each run lists the new ones
-* `window`: no events; each run lists the new rows, and those of the last days again
+* `window`: no events; each run lists the new rows, once a day those of the last days again
 * `snapshot`: each run reads all rows
-* `parent`: with each row of its parent that changed, or that an event of its own names
+* `parent`: with each row of its parent that is new, changed, read again, or named by its own events
 * `parent_and_all`: the same, and once a day all rows are read again
 """
 
