@@ -195,8 +195,8 @@ HIDDEN: Mapping[str, str] = {
 """What Stripe's lists leave out, whatever constant is asked: stream -> what.
 
 From the docstrings of the lists and their parameters; of products, and of payment methods that were
-detached, from github.com/stripe/stripe-python/issues/1724 and the API reference. That of prices says "your active prices", but
-inactive ones have been seen in answers without `active`.
+detached, from github.com/stripe/stripe-python/issues/1724 and the API reference. That of prices
+says "your active prices", but inactive ones have been seen in answers without `active`.
 """
 
 EXPAND: Mapping[str, tuple[str, ...]] = {
