@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -12,10 +13,11 @@ from tap_stripe_conn.tap import TapStripeConn
 from tests.fake_stripe.mutations import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.scenarios import Hour
+    from tap_stripe_conn.streams.stream import StripeStream
     from tests.fake_stripe import FakeStripe
 
 HOUR: Final = 3_600
@@ -84,11 +86,16 @@ def difference(stripe: FakeStripe, streams: Sequence[str], contents: Path) -> Di
     return Difference(missing, stale + gone)
 
 
+@cache
+def tap_streams() -> Mapping[str, StripeStream]:
+    """The tap's streams, whose shapers make rows of objects."""
+    return TapStripeConn(config={"live_api_key": "sk_" + "test_" + "benchmark"}).stripe_streams
+
+
 def _truth(stripe: FakeStripe, streams: Sequence[str]) -> Iterator[tuple[Key, str | None]]:
     """Each row's key, with a digest of what it holds; None for a row that no list shows."""
-    tap = TapStripeConn(config={"live_api_key": stripe.secret_key})
     for name in streams:
-        stream = tap.stripe_streams[name]
+        stream = tap_streams()[name]
         parent = stream.resource.parent
         for above, obj, listed in stripe.truth(name):
             row = stream.shaper(dict(obj))

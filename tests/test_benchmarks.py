@@ -12,12 +12,13 @@ import pytest
 import requests
 
 from benchmarks.figures import KNOWN, Process, figures, unmet, unmet_under_faults, written
+from benchmarks.hour import let_pass, tap_streams
 from benchmarks.others import PATHS, USER_AGENT
 from benchmarks.report import Report
 from benchmarks.run import TIMED_OUT
-from benchmarks.scenarios import SCENARIOS, Load, Scenario
+from benchmarks.scenarios import SCENARIOS, Hour, Load, Scenario
 from benchmarks.server import account, report
-from benchmarks.target import keys, write
+from benchmarks.target import contents, keys, write
 from tap_stripe_conn.api.network import connection_failed
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tests.fake_stripe import FakeStripe
@@ -101,6 +102,16 @@ def test_under_faults_a_row_may_come_twice_but_none_may_be_missing() -> None:
     ]
 
 
+def test_a_second_run_is_measured_by_what_had_changed() -> None:
+    scenario = replace(PACED, bound_rate=None, hour=Hour(), most={"requests/changed": 0.5})
+    found = figures(scenario, replace(SEEN, changed=200, pages=0), TAP)
+    assert found["requests/changed"] == 0.55
+    assert not found.keys() & {"pages", "requests/pages", "rows/s", "twice"}
+    stale = figures(scenario, replace(SEEN, changed=220, stale=1), TAP)
+    assert unmet(scenario, stale, code=0) == ["stale is 1, more than 0"]
+    assert unmet_under_faults(stale, code=0) == ["stale is 1"]
+
+
 def test_timeouts_are_counted_by_what_the_tap_says_of_them() -> None:
     for error in (requests.ConnectTimeout(), requests.ReadTimeout()):
         assert TIMED_OUT.decode() in str(connection_failed(error))
@@ -155,6 +166,27 @@ def test_the_server_tells_what_is_missing_and_what_came_twice(tmp_path: Path) ->
     assert (found.requests, found.limited) == (1, 0)
 
 
+def test_rows_of_two_runs_are_compared_in_what_they_hold(tmp_path: Path) -> None:
+    hour = Hour(edits={"charges": 2})
+    scenario = replace(PACED, lists={"charges": Load(rows=5, days=7)}, hour=hour, latency=0.0)
+    with account(scenario) as stripe:
+        first = [dict(row) for row in stripe.objects("charges")]
+        assert let_pass(stripe, hour, ["charges"]) == 2
+        assert len(stripe.life.events()) == 1 + 2
+        _get(stripe, "/v1/charges", "the tap")
+        shape = tap_streams()["charges"].shaper
+        before = [_record("charges", shape(row)) for row in first]
+        now = [_record("charges", shape(dict(row))) for row in stripe.objects("charges")]
+        gone = [_record("charges", {"id": "ch_gone", "_sdc_deleted_at": "2026-01-01T00:00:00Z"})]
+        unknown = [_record("charges", {"id": "ch_unknown"})]
+        schema = [_schema("charges", ["id"])]
+        found = [
+            report(stripe, scenario, _contents(tmp_path, [*schema, *messages]), changed=2)
+            for messages in (before, before + now, now[1:] + gone, now + unknown)
+        ]
+    assert [(each.missing, each.stale) for each in found] == [(0, 2), (0, 0), (1, 0), (0, 1)]
+
+
 def test_429s_are_counted_apart_for_the_tap_and_for_somebody_else(tmp_path: Path) -> None:
     scenario = replace(PACED, lists={"charges": Load(rows=1)}, latency=0.0)
     with account(scenario) as stripe:
@@ -192,6 +224,17 @@ def test_the_fewest_requests_take_embedded_lists_as_they_come(tmp_path: Path) ->
 
 def _schema(stream: str, key: list[str]) -> dict[str, Any]:
     return {"type": "SCHEMA", "stream": stream, "schema": {}, "key_properties": key}
+
+
+def _record(stream: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "RECORD", "stream": stream, "record": row}
+
+
+def _contents(folder: Path, messages: list[dict[str, Any]]) -> Path:
+    path = folder / "contents"
+    with path.open("wb") as file:
+        write(contents(json.dumps(each).encode() for each in messages), file)
+    return path
 
 
 def _get(stripe: FakeStripe, path: str, user_agent: str) -> None:
