@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.helpers.capabilities import (
+    EMIT_ACTIVATE_VERSION_CONFIG,
+    PluginCapabilities,
+    TapCapabilities,
+)
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
@@ -503,6 +507,15 @@ class TapStripeConn(Tap):
         """Set up the stream maps, once the streams have completed the catalog."""
         _ = self.streams
         super().setup_mapper()
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Add the SDK's settings, also that of ACTIVATE_VERSION, which it heeds but leaves out."""
+        super().append_builtin_config(config_jsonschema)
+        known = config_jsonschema["properties"]
+        for name, setting in EMIT_ACTIVATE_VERSION_CONFIG["properties"].items():
+            known.setdefault(name, setting)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

@@ -32,6 +32,7 @@ def test_a_snapshot_ends_with_the_version_of_its_rows(stripe: FakeStripe, tap: T
     assert first.messages[-2]["type"] == "ACTIVATE_VERSION"
     assert isinstance(version, int)
     assert others == [version] * 3
+    assert "emit_activate_version_messages" not in first.stderr
 
     stripe.now = lambda: now - 50
     again = tap(select=["webhook_endpoints"], state=first.state, **WISH)
