@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
 
+MOST_DATES: Final = 100_000
+"""Changes that are kept for the date of rows that are listed."""
+
 HIDE_INLINE: Final = frozenset({"prices", "products"})
 """Streams whose lists don't show what was made within another object, which events do."""
 
@@ -108,6 +111,9 @@ class Family:
         self._top_lane = Lane(root, feeds)
         self._changes: dict[StripeStream, dict[str, Change]] = {}
         self._is_told_of = False
+        self._listed: dict[str, Change] = {}
+        """Changes of objects that the list shows anyway."""
+
         self._lookups: dict[StripeStream, Lookups] = {}
         self._unwritten = 0
         self._awaits_feed = bool(self.fed)
@@ -273,7 +279,8 @@ class Family:
             ]
             if shown or changes is None:
                 way = Way.LISTED if changes is None else Way.HYDRATED
-                yield Batch(self.root, self.root.rows(shown, changes=changes), way)
+                known = self._listed if changes is None else changes
+                yield Batch(self.root, self.root.rows(shown, changes=known), way)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
@@ -315,7 +322,8 @@ class Family:
                     continue
             elif child not in change.takers or not plan.wants(created):
                 continue
-            at = change.at if change is not None else created if not dated else None
+            known = change or self._listed.get(parent_row["id"])
+            at = known.at if known is not None else created if not dated else None
             former = {} if change is None else change.former.get(child, {})
             found = children_in(parent_row, child)
             if found is None:
@@ -378,6 +386,8 @@ class Family:
                     taker.tally.changed += 1
                 if self._is_to_look_up(stream, change):
                     wanted.append(change)
+                elif len(self._listed) < MOST_DATES:
+                    self._listed[change.id] = change
             self._lookups[stream].add(wanted)
         for stream in self.members:
             if removed := [each for each in changes.removed.values() if each.stream is stream]:
