@@ -16,8 +16,9 @@ from tap_stripe_conn.api.crew import Crew
 from tap_stripe_conn.messages import OutputError
 from tap_stripe_conn.progress import Busy, Figures, Progress
 from tap_stripe_conn.streams.changes import Feed
-from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family, families
+from tap_stripe_conn.streams.family import ENDS_THE_RUN, Family, families
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
+from tap_stripe_conn.streams.results import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.crew import Fetched
     from tap_stripe_conn.api.limits import Limiter
     from tap_stripe_conn.interrupts import Interrupts
-    from tap_stripe_conn.streams.family import Batch
     from tap_stripe_conn.streams.lanes import Lane, Request
+    from tap_stripe_conn.streams.results import Batch
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 

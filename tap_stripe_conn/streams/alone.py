@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from tap_stripe_conn.api.crew import fetch
 from tap_stripe_conn.streams.changes import Feed
-from tap_stripe_conn.streams.family import ENDS_THE_RUN, Failure, Family
+from tap_stripe_conn.streams.family import ENDS_THE_RUN, Family
+from tap_stripe_conn.streams.results import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_stripe_conn.streams.family import Batch
     from tap_stripe_conn.streams.lanes import Request
+    from tap_stripe_conn.streams.results import Batch
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.streams.events import Signal
-    from tap_stripe_conn.streams.family import Batch, Failure, Family
+    from tap_stripe_conn.streams.family import Family
     from tap_stripe_conn.streams.lanes import Job, Request
+    from tap_stripe_conn.streams.results import Batch, Failure
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.api.client import MAX_TRIES
 from tap_stripe_conn.api.errors import (
@@ -18,13 +18,12 @@ from tap_stripe_conn.api.errors import (
     UnreadableAnswerError,
 )
 from tap_stripe_conn.api.lists import newest_first
-from tap_stripe_conn.api.lookups import IdLookup
 from tap_stripe_conn.api.sweeps import Page
 from tap_stripe_conn.streams.bookmarks import minus_all
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
-from tap_stripe_conn.streams.events import removals_in
+from tap_stripe_conn.streams.hydration import Hydration, removed_rows
 from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
-from tap_stripe_conn.streams.lookups import Lookups
+from tap_stripe_conn.streams.results import Batch, Failure
 from tap_stripe_conn.streams.tally import Way
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.lists import Range
-    from tap_stripe_conn.streams.events import Change, Changes, Removal
+    from tap_stripe_conn.streams.events import Change, Changes
+    from tap_stripe_conn.streams.hydration import Found
     from tap_stripe_conn.streams.lanes import Request
     from tap_stripe_conn.streams.rows import Row
     from tap_stripe_conn.streams.source import Source
@@ -40,18 +40,6 @@ if TYPE_CHECKING:
 
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
-
-MOST_DATES: Final = 100_000
-"""Changes that are kept for the date of rows that are listed."""
-
-HIDE_INLINE: Final = frozenset({"prices", "products"})
-"""Streams whose lists don't show what was made within another object, which events do."""
-
-HIDE_TEST_CLOCKS: Final = frozenset(
-    {"customers", "quotes", "subscription_schedules", "subscriptions"}
-)
-"""Streams whose lists don't show what belongs to a test clock, which events do (docstrings of the
-parameter `test_clock` of these lists)."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,21 +50,6 @@ def families(streams: Iterable[StripeStream]) -> list[list[StripeStream]]:
     for stream in streams:
         by_root.setdefault(stream.root.name, []).append(stream)
     return list(by_root.values())
-
-
-class Batch(NamedTuple):
-    """Rows to write. Asking for the next batch says that they are written."""
-
-    stream: StripeStream
-    rows: list[Row]
-    way: Way
-
-
-class Failure(NamedTuple):
-    """A child that can't be read further; the rest of the family goes on."""
-
-    stream: StripeStream
-    error: Exception
 
 
 class Family:
@@ -109,24 +82,14 @@ class Family:
         self._children = {child: Lane(child) for child in children}
         feeds = list(self._children.values())
         self._top_lane = Lane(root, feeds)
-        self._changes: dict[StripeStream, dict[str, Change]] = {}
-        self._is_told_of = False
-        self._listed: dict[str, Change] = {}
-        """Changes of objects that the list shows anyway."""
-
-        self._lookups: dict[StripeStream, Lookups] = {}
+        self._hydration = Hydration(
+            root, self.members, self._listing, source.events.listing(), feeds
+        )
         self._unwritten = 0
         self._awaits_feed = bool(self.fed)
-        self.lanes = [*feeds, self._top_lane]
+        self.lanes = [*feeds, self._top_lane, *self._hydration.lanes]
         """What there is to ask, by endpoint."""
 
-        for stream in dict.fromkeys(member.shown_by for member in self.fed):
-            listing = self._listing if stream is root else stream.listing()
-            lookups = Lookups(
-                stream, listing, source.events.listing(), feeds if stream is root else ()
-            )
-            self._lookups[stream] = lookups
-            self.lanes += lookups.lanes
         self._list(self._spans("walked"))
 
     @property
@@ -142,7 +105,7 @@ class Family:
     @property
     def is_changing(self) -> bool:
         """Whether something that events told of is not written yet."""
-        return bool(self._unwritten) or any(not each.is_read for each in self._lookups.values())
+        return bool(self._unwritten) or not self._hydration.is_read
 
     @property
     def is_read(self) -> bool:
@@ -174,7 +137,7 @@ class Family:
         if isinstance(job, ChildrenJob):
             yield from self._receive_children(job, request, received)
         elif isinstance(job, LookupJob):
-            yield from self._receive_changed(job, request, received)
+            yield from self._take_found(self._hydration.receive(job, request, received))
         elif job in self._lists:
             job.answered, job.unreadable = True, 0
             self._top_lane.pages += 1
@@ -190,31 +153,45 @@ class Family:
             Exception: That error, if it is the top-level list's, or everybody's.
         """
         job = request.job
-        if (
-            isinstance(error, UnreadableAnswerError)
-            and error.retriable
-            and job.unreadable + 1 < MAX_TRIES
-        ):
-            logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
-            job.unreadable += 1
-            self._source.client.traffic.retried(request.query.endpoint)
-            job.sweep.unanswered(request.walk)
+        if self._is_asked_again(request, error):
             return
-        if isinstance(error, CursorGoneError):
-            try:
-                job.sweep.cursor_gone(request.walk, error)
-            except CursorGoneError as lost:
-                error = lost
-            else:
-                return
         if isinstance(error, ENDS_THE_RUN):
             raise error
         if isinstance(job, ChildrenJob):
             yield from self._no_children(job, error)
         elif isinstance(job, LookupJob):
-            yield from self._not_found(job, request, error)
+            yield from self._lookup_failed(job, request, error)
         elif job in self._lists:
             self._read_without_expanding(error)
+
+    def _is_asked_again(self, request: Request, error: Exception) -> bool:
+        job = request.job
+        if isinstance(error, CursorGoneError):
+            try:
+                job.sweep.cursor_gone(request.walk, error)
+            except CursorGoneError:
+                return False
+            return True
+        if not isinstance(error, UnreadableAnswerError) or not error.retriable:
+            return False
+        job.unreadable += 1
+        if job.unreadable >= MAX_TRIES:
+            return False
+        logger.info("GET %s: %s; it is asked again", request.query.endpoint, error)
+        self._source.client.traffic.retried(request.query.endpoint)
+        job.sweep.unanswered(request.walk)
+        return True
+
+    def _lookup_failed(
+        self, job: LookupJob, request: Request, error: Exception
+    ) -> Iterator[Batch | Failure]:
+        if _refuses(error) and "expand[]" in request.query.params:
+            if self._listing.expand:
+                self._read_without_expanding(error)
+            self._hydration.without_expanding()
+            job.sweep.unanswered(request.walk)
+        else:
+            yield from self._hydration.failed(job, request, error)
 
     def save(self) -> None:
         """Move the members' bookmarks to what is written."""
@@ -279,7 +256,7 @@ class Family:
             ]
             if shown or changes is None:
                 way = Way.LISTED if changes is None else Way.HYDRATED
-                known = self._listed if changes is None else changes
+                known = self._hydration.listed if changes is None else changes
                 yield Batch(self.root, self.root.rows(shown, changes=known), way)
         for child, lane in self._children.items():
             if child not in self.members:
@@ -322,7 +299,7 @@ class Family:
                     continue
             elif child not in change.takers or not plan.wants(created):
                 continue
-            known = change or self._listed.get(parent_row["id"])
+            known = change or self._hydration.listed.get(parent_row["id"])
             at = known.at if known is not None else created if not dated else None
             former = {} if change is None else change.former.get(child, {})
             found = children_in(parent_row, child)
@@ -344,7 +321,7 @@ class Family:
             else:
                 rows += child.rows(found, parent_row["id"], at=at)
                 ids = {row.get("id") for row in found}
-                removed += _removed(former[key] for key in former.keys() - ids)
+                removed += removed_rows(former[key] for key in former.keys() - ids)
         return rows, removed
 
     def _written(self, parents: Parents) -> None:
@@ -372,27 +349,8 @@ class Family:
     # What events tell
 
     def change(self, changes: Changes) -> Iterator[Batch | Failure]:
-        """Take what the events of a window say: write what is gone, look up what has changed.
-
-        Raises:
-            UnexpectedObjectError: An event's object is of another kind than its type says.
-        """
-        self._changes = changes.changed
-        self._is_told_of |= len(changes) > 0
-        for stream, changed in changes.changed.items():
-            wanted = []
-            for change in changed.values():
-                for taker in change.takers:
-                    taker.tally.changed += 1
-                if self._is_to_look_up(stream, change):
-                    wanted.append(change)
-                elif len(self._listed) < MOST_DATES:
-                    self._listed[change.id] = change
-            self._lookups[stream].add(wanted)
-        for stream in self.members:
-            if removed := [each for each in changes.removed.values() if each.stream is stream]:
-                stream.tally.changed += len(removed)
-                yield Batch(stream, _removed(removed), Way.DELETED)
+        """Take what the events of a window say: write what is gone, look up what has changed."""
+        yield from self._hydration.change(changes)
 
     def feed_ends(self, *, vouches: bool) -> None:
         """The events have said all.
@@ -402,7 +360,7 @@ class Family:
         """
         if not self._awaits_feed:
             return
-        if vouches and not self._is_told_of:
+        if vouches and not self._hydration.is_told_of:
             for member in self.members:
                 member.plan = member.plan.vouched()
         self._awaits_feed = False
@@ -432,89 +390,15 @@ class Family:
                     self._written(job.parents)
             yield Failure(member, error)
 
-    def _is_to_look_up(self, stream: StripeStream, change: Change) -> bool:
-        if not change.takers.intersection(self.members):
-            return False
-        created = change.created
-        if created is None or stream is not self.root:
-            return True
-        if change.removal is not None or change.former or stream.name in HIDE_INLINE:
-            return True  # what a list may not show
-        takers = [member for member in self.members if member in change.takers]
-        return any(
-            member.plan.wants(created) and not _lists(member.plan.fresh, created)
-            for member in takers
-        )
-
-    def _receive_changed(
-        self, job: LookupJob, request: Request, answer: Object
-    ) -> Iterator[Batch | Failure]:
-        stream, lookups = job.stream, self._lookups[job.stream]
-        job.answered, job.unreadable = True, 0
-        changes = self._changes.get(stream, {})
-        if isinstance(job.lookup, IdLookup) and answer.get("deleted") is True:
-            yield from self._is_gone(stream, changes[job.lookup.end(request.walk)])
-            return
-        page = job.lookup.receive(request.walk, answer)
-        lookups.clean()
-        if job is lookups.events:
-            change = lookups.change_of(answer["id"])
-            yield from self._write_removed(change, removals_in(answer, change, stream))
-            return
-        rows = []
-        for row in page.rows:
-            change = changes[row["id"]]
-            if change.removal is not None and _is_detached(row, change.removal):
-                yield from self._is_gone(stream, change)
-            elif not (row.get("test_clock") and stream.name in HIDE_TEST_CLOCKS):
-                rows.append(row)
-        if stream is self.root:
-            yield from self._take_changed(job, Page(rows, None), changes)
-        elif rows:
-            yield Batch(stream, stream.rows(rows, changes=changes), Way.HYDRATED)
-
-    def _take_changed(
-        self, job: LookupJob, page: Page, changes: dict[str, Change]
-    ) -> Iterator[Batch | Failure]:
-        parents = Parents(job, page)
-        self._unwritten += 1
-        yield from self._take(page.rows, parents, changes)
-        self._written(parents)
-
-    def _not_found(
-        self, job: LookupJob, request: Request, error: Exception
-    ) -> Iterator[Batch | Failure]:
-        stream, lookups = job.stream, self._lookups[job.stream]
-        if isinstance(error, NotFoundError) and isinstance(job.lookup, IdLookup):
-            identifier = job.lookup.end(request.walk)
-            if job is lookups.events:
-                change = lookups.change_of(identifier)
-                yield from self._write_removed(change, removals_in(None, change, stream))
-            else:
-                yield from self._is_gone(stream, self._changes[stream][identifier])
-        elif _refuses(error) and "expand[]" in request.query.params:
-            if self._listing.expand:
-                self._read_without_expanding(error)
-            lookups.without_expanding()
-            job.sweep.unanswered(request.walk)
-        else:
-            raise error
-
-    def _is_gone(self, stream: StripeStream, change: Change) -> Iterator[Batch]:
-        """An object that changed is not there any more: its last known row says so."""
-        if change.removal is None:
-            # As it was last is in the event, which was not kept.
-            self._lookups[stream].ask_for_event(change)
-        else:
-            yield from self._write_removed(change, [change.removal])
-
-    def _write_removed(self, change: Change, removals: list[Removal]) -> Iterator[Batch]:
-        for former in change.former.values():
-            removals += former.values()
-        for taker in self.members:
-            rows = _removed(each for each in removals if each.stream is taker)
-            if rows and taker in change.takers:
-                yield Batch(taker, rows, Way.DELETED)
+    def _take_found(self, results: Iterable[Batch | Found]) -> Iterator[Batch | Failure]:
+        for result in results:
+            if isinstance(result, Batch):
+                yield result
+                continue
+            parents = Parents(result.job, Page(result.rows, None))
+            self._unwritten += 1
+            yield from self._take(result.rows, parents, result.changes)
+            self._written(parents)
 
     # Children
 
@@ -552,7 +436,7 @@ class Family:
 
     def _done(self, job: ChildrenJob) -> Iterator[Batch]:
         if job.former:
-            yield Batch(job.child, _removed(job.former.values()), Way.DELETED)
+            yield Batch(job.child, removed_rows(job.former.values()), Way.DELETED)
         self._children[job.child].end(job)
         self._written(job.parents)
 
@@ -563,24 +447,6 @@ class Family:
             if isinstance(job, ChildrenJob):
                 self._written(job.parents)
         return Failure(child, error)
-
-
-def _removed(removals: Iterable[Removal]) -> list[Row]:
-    """The rows that say so."""
-    rows = (
-        each.stream.removed_row(each.source, each.at, each.api_version, each.parent_id)
-        for each in removals
-    )
-    return [row for row in rows if row is not None]
-
-
-def _lists(spans: Iterable[Range], created: int) -> bool:
-    return any(span.since <= created < span.until for span in spans)
-
-
-def _is_detached(row: Object, removal: Removal) -> bool:
-    """Whether an object that an event says is gone is there still, but hangs off nothing."""
-    return removal.source.get("customer", "") is None and row.get("customer") is None
 
 
 def _refuses(error: Exception) -> bool:

@@ -28,9 +28,10 @@ from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.api.traffic import TrafficCounter
 from tap_stripe_conn.streams import lanes
 from tap_stripe_conn.streams.bookmarks import Bookmark
-from tap_stripe_conn.streams.family import Batch, Failure, Family
+from tap_stripe_conn.streams.family import Family
 from tap_stripe_conn.streams.lanes import ChildrenJob
 from tap_stripe_conn.streams.plans import plan
+from tap_stripe_conn.streams.results import Batch, Failure
 from tap_stripe_conn.streams.source import Source
 from tap_stripe_conn.tap import TapStripeConn
 
