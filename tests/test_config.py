@@ -103,6 +103,7 @@ def test_a_key_is_enough() -> None:
         requests_per_second=None,
         endpoint_requests_per_second=None,
         report_file=None,
+        mutable_window_days=30,
         discover_all=False,
     )
 

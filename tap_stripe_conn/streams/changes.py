@@ -93,6 +93,7 @@ class Feed:
         self._listing = listing
         self._until = source.settled
         self._recent = source.settled - EVENT_LAG - EVENT_OVERLAP
+        self._wanted_until = source.span.until
         positions = [stream.position.begins for stream in self._fed if stream.position]
         begin = min(positions, default=self._until)
         self._waits = False
@@ -236,7 +237,7 @@ class Feed:
                 continue
             if event.id not in position.applied:
                 self._window.changes.setdefault(signal.family, Changes()).note(event, signal)
-            if event.at >= self._recent:
+            if self._recent <= event.at < self._wanted_until:
                 self._window.remember(signal.stream, event.id)
 
     # Windows

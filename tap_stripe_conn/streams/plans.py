@@ -175,6 +175,10 @@ class _Planning:
         ):
             # State tells of no whole read that was interrupted.
             self.before = self.was = None
+        if self.is_dated_child and self.was and self.before and self.before.until < self.was.since:
+            # What was made since an end_date that is no more may hang off any parent: the events
+            # since then say which.
+            self.was = replace(self.was, since=self.before.until, applied=frozenset())
 
     @property
     def plan(self) -> Plan:
@@ -228,14 +232,17 @@ class _Planning:
     @property
     def repair(self) -> str:
         """Why all must be read again that a run before has read; empty if it needn't."""
-        was, now = self.was, self.source.settled
-        if self.before is None or was is None or not self.incremental:
+        if self.before is None or self.was is None:
             return ""
-        version = self.source.catalogue.api_version
-        if was.api_version not in {"", version}:
-            return f"its rows are of Stripe's API version {was.api_version}, and now of {version}"
         if self.is_dated_child and self.before.since > self.source.span.since:
             return "start_date is earlier than before"
+        return self.untold_since(self.was) if self.incremental else ""
+
+    def untold_since(self, was: Position) -> str:
+        """Why events can't tell of all changes since then."""
+        now, version = self.source.settled, self.source.catalogue.api_version
+        if was.api_version not in {"", version}:
+            return f"its rows are of Stripe's API version {was.api_version}, and now of {version}"
         if self.is_fed and was.since < now - EVENTS_KEPT:
             return (
                 f"its changes are known up to {rfc3339(was.since)}, and Stripe tells of those of "
@@ -252,6 +259,9 @@ class _Planning:
             before = replace(before, since=0)
         overlap = OVERLAP[self.top_level.api_mode]
         extended = before.extended(self.wanted, overlap=overlap, now=now)
+        if self.incremental and self.resource.changes != "append_only":
+            # Changes of what was made since an end_date are not read.
+            extended.until = min(extended.until, self.wanted.until)
         if again and self.is_listed_by_time:
             extended = replace(extended, pending=newest_first([self.wanted]))
         if self.is_dated_child:
@@ -286,14 +296,19 @@ class _Planning:
 
     def fresh(self, bookmark: Bookmark) -> list[Range]:
         """The newest span, where events tell whether there is anything in it."""
-        if self.before is None or not self.is_fed or not self.top_level.told_of_creation:
+        before, was = self.before, self.was
+        if before is None or was is None or not (self.is_fed and self.top_level.told_of_creation):
             return []
-        if self.source.settled - self.before.until >= LIST_EVERY:
+        if self.source.settled - before.until >= LIST_EVERY:
             return []
-        newest = Range(
-            min(self.before.until, self.source.settled) - OVERLAP[self.top_level.api_mode],
-            self.wanted.until,
-        )
+        since = min(before.until, self.source.settled) - OVERLAP[self.top_level.api_mode]
+        if not self.is_dated_child:
+            since = max(since, before.since)
+        newest = Range(since, self.wanted.until)
+        if before.until < was.since or common(before.pending, [newest]):
+            # Events that count as applied may be the ones that told of it: an end_date, or a crash,
+            # kept it from being listed.
+            return []
         return [span for span in bookmark.pending if common([span], [newest]) == [span]]
 
     @property

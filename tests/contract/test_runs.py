@@ -87,17 +87,17 @@ def test_an_earlier_start_date_reads_only_what_lies_before(
 
 
 def test_new_children_of_old_parents_are_read(tap: TapCommand, stripe: FakeStripe) -> None:
-    customer = stripe.add("customers", created=JANUARY)["id"]
+    life = stripe.life
+    customer = life.create("customers", at=JANUARY)["id"]
     select = ["customers", "customer_balance_transactions", "customer_payment_methods"]
     first = tap(select=select)
-    balance = stripe.add("customer_balance_transactions", parent=customer, created=time.time() - 1)[
-        "id"
-    ]
-    method = stripe.add("customer_payment_methods", parent=customer)["id"]
+    balance = life.create("customer_balance_transactions", parent=customer)["id"]
+    life.change("customers", customer, balance=-500)
+    method = life.create("customer_payment_methods", parent=customer)["id"]
     second = tap(select=select, state=first.state)
-    assert second.ids("customers") == []
+    assert second.ids("customers") == [customer]
     assert second.ids("customer_balance_transactions") == [balance]
-    assert method in second.ids("customer_payment_methods")
+    assert second.ids("customer_payment_methods") == [method]
 
 
 def test_a_stream_forced_to_full_table_reads_everything_again(

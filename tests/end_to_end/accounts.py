@@ -143,6 +143,4 @@ def unread_in(state: Mapping[str, Any] | None, stream: str) -> list[Range] | Non
     """Creation times of the parents that a state says are to read; None: it says nothing."""
     bookmarks = state["bookmarks"] if state else {}
     bookmark = Bookmark.of(stream, bookmarks.get(stream, {}))
-    if bookmark is None:
-        return None
-    return bookmark.pending if bookmark.pending_parents is None else bookmark.pending_parents
+    return None if bookmark is None else bookmark.pending

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_stripe_conn.api.lists import Range
+from tap_stripe_conn.api.lists import Range, newest_first
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.streams.bookmarks import Bookmark, common
-from tap_stripe_conn.streams.plans import OVERLAP, Plan, plan
+from tap_stripe_conn.streams.bookmarks import Bookmark, Position, common
+from tap_stripe_conn.streams.plans import (
+    DAY,
+    EVENT_LAG,
+    EVENT_OVERLAP,
+    OVERLAP,
+    Plan,
+    plan,
+)
 from tap_stripe_conn.streams.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from tap_stripe_conn.api.client import StripeClient
+    from tap_stripe_conn.streams.stream import StripeStream
 
 CATALOGUE: Final = load_catalogue()
 
@@ -43,7 +51,7 @@ class Row(NamedTuple):
     """Creation time of the top-level row that leads to it: its parent, or itself."""
 
     made: int
-    """When it came, whether it says so or not."""
+    """When it came, whether it says so or not. If events tell of it, they do so then."""
 
 
 @dataclass(frozen=True)
@@ -61,40 +69,52 @@ class Kind:
     def is_child(self) -> bool:
         return CATALOGUE.resources[self.stream].parent is not None
 
+    @property
+    def shows_time(self) -> bool:
+        return CATALOGUE.resources[self.stream].created_field is not None
+
     def moment(self, row: Row) -> int:
         """The creation time that a row goes by: its own if it shows one, or its parent's."""
-        return row.made if CATALOGUE.resources[self.stream].created_field else row.parent
+        return row.made if self.shows_time else row.parent
 
-    def plan(self, source: Source, state: dict[str, Any]) -> Plan:
+    def plan(self, source: Source, state: dict[str, Any], *, has_feed: bool = True) -> Plan:
         resource = CATALOGUE.resources[self.stream]
         top_level = CATALOGUE.resources[resource.parent.stream] if resource.parent else resource
-        return plan(resource, top_level, source, state, incremental=self.incremental)
+        return plan(
+            resource, top_level, source, state, incremental=self.incremental, has_feed=has_feed
+        )
 
     def takes(self, row: Row, planned: Plan) -> bool:
-        """Whether a run that is not interrupted brings a row."""
-        if not self.is_child:
-            return within(planned.spans, row.made)
-        shows_time = CATALOGUE.resources[self.stream].created_field is not None
-        return planned.walks(row.parent) and within(planned.spans, row.made if shows_time else None)
+        """Whether the settings ask for a row that has come."""
+        return planned.wants(row.parent) and (
+            within(planned.spans, row.made) if self.shows_time else True
+        )
 
 
-def within(among: Sequence[Range], moment: int | None) -> bool:
-    """Whether a moment, or any at all, lies in one of these spans."""
-    return any(moment is None or span.since <= moment < span.until for span in among)
+def within(among: Iterable[Range], moment: int) -> bool:
+    """Whether a moment lies in one of these spans."""
+    return any(span.since <= moment < span.until for span in among)
 
 
 TOP_LEVEL: Final = Kind("charges", incremental=True)
 WHOLE: Final = Kind("charges", incremental=False)
-BY_PARENT: Final = Kind("invoice_line_items", incremental=False)
+UNTOLD: Final = Kind("balance_transactions", incremental=True)
+"""Events tell nothing of them."""
+
+BY_PARENT: Final = Kind("invoice_line_items", incremental=True)
+BY_PARENT_WHOLE: Final = Kind("invoice_line_items", incremental=False)
 """Children that don't show when they were made."""
 
-DATED: Final = Kind("application_fee_refunds", incremental=False)
+DATED: Final = Kind("application_fee_refunds", incremental=True)
+DATED_WHOLE: Final = Kind("application_fee_refunds", incremental=False)
 """Children that show when they were made, but can't be asked for by it."""
 
 OWN_TIME: Final = Kind("customer_balance_transactions", incremental=True)
 """Children that can be asked for by when they were made."""
 
-KINDS: Final = [TOP_LEVEL, WHOLE, BY_PARENT, DATED, OWN_TIME]
+KINDS: Final = [
+    TOP_LEVEL, WHOLE, UNTOLD, BY_PARENT, BY_PARENT_WHOLE, DATED, DATED_WHOLE, OWN_TIME
+]  # fmt: skip
 
 
 @st.composite
@@ -105,6 +125,16 @@ def accounts(draw: st.DrawFn, kind: Kind) -> list[Row]:
         ages = draw(st.lists(minutes, min_size=1, max_size=4)) if kind.is_child else [0]
         times += [(parent, parent + age) for age in ages]
     return [Row(number, *moments) for number, moments in enumerate(times)]
+
+
+class Moment(NamedTuple):
+    """Where an interrupted run is when it writes a STATE."""
+
+    unread: list[Range]
+    """Creation times of which top-level rows are not written."""
+
+    told: int | None
+    """Unix seconds, up to which all that events tell is written; None: they have told all."""
 
 
 class Run(NamedTuple):
@@ -119,33 +149,40 @@ class Run(NamedTuple):
     wanted: Range
     """From `start_date` to `end_date`."""
 
-    crash: list[list[Range]] | None
-    """What is still unread at each STATE of a run that is interrupted."""
+    crash: list[Moment] | None
+    """Its STATEs, if it is interrupted."""
 
     @property
     def source(self) -> Source:
         now = self.at + 1
         span = Range(self.wanted.since, min(self.wanted.until, now))
-        return Source(cast("StripeClient", None), CATALOGUE, span, max(0, now - self.slow))
+        return Source(
+            cast("StripeClient", None),
+            CATALOGUE,
+            span,
+            max(0, now - self.slow),
+            cast("StripeStream", None),
+            mutable_window=30 * DAY,
+        )
 
 
 @st.composite
-def runs(draw: st.DrawFn, *, change: Literal["never", "after whole runs", "any time"]) -> list[Run]:
+def runs(draw: st.DrawFn, *, change: bool) -> list[Run]:
     """Runs one after the other; at least the last one is not interrupted.
 
     Args:
-        change: When another start_date and end_date are set.
+        change: Whether other start_dates and end_dates are set.
     """
-    crashes = st.none() | st.lists(st.lists(spans, max_size=3), max_size=3)
-    wanted, at, whole = FOREVER, 0, True
+    moments = st.builds(Moment, st.lists(spans, max_size=3), minutes | st.none())
+    crashes = st.none() | st.lists(moments, max_size=3)
+    wanted, at = FOREVER, 0
     drawn: list[Run] = []
     for is_last in [*[False] * draw(st.integers(0, 4)), True]:
-        at += draw(minutes)
-        if change == "any time" or (change == "after whole runs" and whole):
+        at += draw(minutes | st.sampled_from([1, 10]))
+        if change:
             wanted = draw(st.just(FOREVER) | spans)
         run = Run(at, draw(st.sampled_from([0, 30, 300])), wanted, draw(crashes))
         drawn.append(run._replace(crash=None) if is_last else run)
-        whole = run.crash is None
     return drawn
 
 
@@ -168,35 +205,72 @@ class Reading:
         Returns:
             Rows that it takes, or would if it were not interrupted.
         """
-        planned = self.kind.plan(run.source, self.state)
-        taken = {row for row in self.there(run.at) if self.kind.takes(row, planned)}
+        source = run.source
+        planned = self.kind.plan(source, self.state)
+        position = planned.position
+        assert position is not None
+        there = {row for row in self.there(run.at) if self.kind.takes(row, planned)}
+        told = {row for row in there if planned.fed and self.is_told(row, position, source)}
+        new = {row for row in told if str(row.number) not in position.applied}
+        walked = {row for row in there if within(planned.walked, row.parent)}
+        fresh = {row for row in there if within(planned.fresh, row.parent)}
         self.begun_at = run.at if self.begun_at is None else self.begun_at
-        left = [FOREVER]
-        states = []
-        for unread in run.crash or []:
-            left = common(left, unread)
-            self.read |= {row for row in taken if not within(left, row.parent)}
-            states.append(self.save(planned, left))
+        left, ended, states = [FOREVER], False, []
+        for moment in run.crash or []:
+            left = common(left, moment.unread)
+            until = source.settled if moment.told is None else moment.told
+            self.read |= {row for row in walked if not within(left, row.parent)}
+            if planned.fed:
+                position = self.tell(told, position, min(until, source.settled), source)
+            if moment.told is None and not ended:
+                ended = True
+                planned, fresh = self.vouch(planned, fresh, new, source)
+                left = newest_first([*left, *planned.fresh])
+            elif ended:
+                self.read |= {row for row in fresh if not within(left, row.parent)}
+            held_back = [] if ended else planned.fresh
+            states.append(self.save(planned, newest_first([*left, *held_back]), position))
         if run.crash is None:
-            self.read |= taken
-            states.append(self.save(planned, []))
-            if planned.is_resumed:
-                return taken | self.run(run)
+            if planned.fed:
+                position = self.tell(told, position, source.settled, source)
+            planned, fresh = self.vouch(planned, fresh, new, source)
+            self.read |= walked | fresh
+            states.append(self.save(planned, [], position))
             self.check_whole(run)
         check_shrinks(self.kind, states)
         if not self.state:
             self.read.clear()
             self.begun_at = None
-        return taken
+        return walked | fresh | new
 
     def there(self, at: int) -> list[Row]:
         """What Stripe lists at a time: not yet what comes in that second."""
         return [row for row in self.account if row.made < at]
 
-    def save(self, planned: Plan, unread: list[Range]) -> dict[str, Any]:
+    def is_told(self, row: Row, position: Position, source: Source) -> bool:
+        """Whether the run finds an event of a row."""
+        return position.since <= row.made < source.settled
+
+    def tell(self, told: set[Row], position: Position, until: int, source: Source) -> Position:
+        """Write what events up to a time tell, of which the newest are looked at again."""
+        now = {row for row in told if row.made < until}
+        self.read |= now
+        recent = source.settled - EVENT_LAG - EVENT_OVERLAP
+        newest = [str(row.number) for row in now if recent <= row.made < source.span.until]
+        return position.moved(min(until, recent), newest)
+
+    def vouch(
+        self, planned: Plan, fresh: set[Row], told: set[Row], source: Source
+    ) -> tuple[Plan, set[Row]]:
+        """Begin to list new rows at the end of the feed, if events told of one."""
+        if any(within(planned.fresh, row.parent) for row in told):
+            return planned, fresh
+        return planned.vouched(source.settled - EVENT_LAG), set()
+
+    def save(self, planned: Plan, unread: list[Range], position: Position) -> dict[str, Any]:
         state = planned.state(unread)
         assert state is not None
-        self.state = json.loads(json.dumps(state))
+        self.state = json.loads(json.dumps(state | position.state()))
         return self.state
 
     def check_whole(self, run: Run) -> None:
@@ -204,8 +278,14 @@ class Reading:
         # What is read whole is as it was when that began, however many runs it took.
         begun_at = run.at if self.kind.incremental else self.begun_at
         there = self.there(run.at if begun_at is None else begun_at)
-        span = run.source.span
-        assert {row for row in there if within([span], self.kind.moment(row))} <= self.read
+        source = run.source
+        # Events are asked for up to where a slow clock is.
+        until = source.settled if self.kind != UNTOLD and self.kind.incremental else FOREVER.until
+        assert {
+            row
+            for row in there
+            if within([source.span], self.kind.moment(row)) and row.made < until
+        } <= self.read
         if not self.kind.incremental:
             assert self.state["pending"] == []
             self.state = {}  # the run is over: `StripeStream.conclude`
@@ -214,14 +294,14 @@ class Reading:
 def check_shrinks(kind: Kind, states: list[dict[str, Any]]) -> None:
     """What one run leaves to read becomes less from STATE to STATE, and of nothing more."""
     before: list[Range] | None = None
-    parents: list[Range] | None = None
+    since = 0
     for state in states:
         bookmark = Bookmark.of(kind.stream, state) or Bookmark()
-        pending = bookmark.pending
-        assert before is None or common(before, pending) == pending
-        left = bookmark.pending_parents or []
-        assert parents is None or common(parents, left) == left
-        before, parents = pending, left
+        position = Position.of(kind.stream, state)
+        assert position is not None
+        assert before is None or common(before, bookmark.pending) == bookmark.pending
+        assert since <= position.since
+        before, since = bookmark.pending, position.since
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -230,45 +310,37 @@ def test_runs_that_crash_anywhere_bring_everything_together(
     kind: Kind, data: st.DataObject
 ) -> None:
     reading = Reading(kind, data.draw(accounts(kind)))
-    for run in data.draw(runs(change="never")):
+    for run in data.draw(runs(change=False)):
         reading.run(run)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @given(data=st.data())
-def test_settings_that_change_after_whole_runs_bring_what_they_ask_for(
-    kind: Kind, data: st.DataObject
-) -> None:
-    reading = Reading(kind, data.draw(accounts(kind)))
-    for run in data.draw(runs(change="after whole runs")):
-        reading.run(run)
-
-
-@pytest.mark.parametrize("kind", [TOP_LEVEL, WHOLE, BY_PARENT, OWN_TIME], ids=str)
-@given(data=st.data())
 def test_settings_that_change_after_any_run_bring_what_they_ask_for(
     kind: Kind, data: st.DataObject
 ) -> None:
     reading = Reading(kind, data.draw(accounts(kind)))
-    for run in data.draw(runs(change="any time")):
+    for run in data.draw(runs(change=True)):
         reading.run(run)
 
 
 def test_a_run_that_wants_less_does_not_take_the_rest_of_an_interrupted_one_for_read() -> None:
     reading = Reading(OWN_TIME, [Row(0, parent=0, made=0)])
-    reading.run(Run(120, 0, FOREVER, [[Range(0, 60)]]))
-    reading.run(Run(120, 0, Range(60, 180), [[Range(60, 120)]]))
+    reading.run(Run(120, 0, FOREVER, [Moment([Range(0, 60)], 0)]))
+    reading.run(Run(120, 0, Range(60, 180), [Moment([Range(60, 120)], 0)]))
     reading.run(Run(120, 0, FOREVER, None))
 
 
+@pytest.mark.parametrize("stream", [OWN_TIME.stream, DATED.stream, TOP_LEVEL.stream])
 @given(data=st.data())
 def test_runs_that_are_whole_or_incremental_by_turns_bring_everything_together(
-    data: st.DataObject,
+    stream: str, data: st.DataObject
 ) -> None:
-    reading = Reading(OWN_TIME, data.draw(accounts(OWN_TIME)))
-    for run in data.draw(runs(change="any time")):
+    kind = Kind(stream, incremental=True)
+    reading = Reading(kind, data.draw(accounts(kind)))
+    for run in data.draw(runs(change=True)):
         whole = run.crash is not None and data.draw(st.booleans())
-        reading.kind = Kind(OWN_TIME.stream, incremental=not whole)
+        reading.kind = Kind(stream, incremental=not whole)
         reading.run(run)
 
 
@@ -279,13 +351,12 @@ def test_a_whole_read_that_another_streams_crash_cut_off_from_its_end_is_not_beg
     crashed = Run(120 * MINUTE, 0, FOREVER, None).source
     state = kind.plan(crashed, {}).state([])
     resumed = kind.plan(Run(121 * MINUTE, 0, FOREVER, None).source, state or {})
-    spans = resumed.spans if kind is DATED else resumed.walked
-    assert all(span.since >= crashed.span.until - 600 for span in spans)
+    assert all(span.since >= crashed.span.until - 600 for span in resumed.walked)
 
 
 def test_a_whole_read_that_was_interrupted_takes_what_an_earlier_start_date_adds() -> None:
-    reading = Reading(DATED, [Row(0, parent=0, made=0)])
-    reading.run(Run(120, 0, Range(60, 180), [[Range(60, 120)]]))
+    reading = Reading(DATED_WHOLE, [Row(0, parent=0, made=0)])
+    reading.run(Run(120, 0, Range(60, 180), [Moment([Range(60, 120)], 0)]))
     reading.run(Run(120, 0, FOREVER, None))
 
 
@@ -296,9 +367,9 @@ def test_what_was_read_is_not_read_again_but_for_the_overlap(
 ) -> None:
     reading = Reading(kind, data.draw(accounts(kind)))
     settled = FOREVER.until
-    for run in data.draw(runs(change="never")):
+    for run in data.draw(runs(change=False)):
         settled = min(settled, run.source.settled)
-        known = {row for row in reading.read if row.made < settled - OVERLAP["v1"]}
+        known = {row for row in reading.read if row.made < settled - OVERLAP["v1"] - EVENT_LAG}
         assert not reading.run(run) & known
         if run.crash is None:
             settled = run.source.settled
@@ -329,7 +400,11 @@ states = st.fixed_dictionaries(
         "since": moments | junk,
         "until": moments | junk,
         "pending": lists | junk,
-        "pending_parents": lists | junk,
+        "changes_since": moments | junk,
+        "removals_since": moments | junk,
+        "changes_applied": st.lists(st.text(max_size=3), max_size=2) | junk,
+        "reread": moments | junk,
+        "api_version": junk,
         "partitions": junk,
     },
 )
@@ -347,13 +422,13 @@ def test_a_state_of_another_tap_is_explained_or_leads_to_a_run_within_the_settin
         assert f"State of stream '{kind.stream}': " in str(error)  # noqa: PT017 - it may be none
         return
     everything = Range(0, source.span.until)
-    assert common(planned.walked, [everything]) == list(planned.walked)
-    assert common(planned.spans, [source.span]) == list(planned.spans)
+    assert common(planned.walked, [everything]) == newest_first(planned.walked)
+    assert common(planned.spans, [source.span]) == newest_first(planned.spans)
     left = planned.state([])
     assert left == {} or Bookmark.of(kind.stream, json.loads(json.dumps(left)))
 
 
-@pytest.mark.parametrize("kind", [WHOLE, BY_PARENT, DATED], ids=str)
+@pytest.mark.parametrize("kind", [WHOLE, BY_PARENT_WHOLE, DATED_WHOLE], ids=str)
 @given(data=st.data())
 def test_what_an_incremental_run_has_read_is_no_part_of_a_whole_read(
     kind: Kind, data: st.DataObject
