@@ -94,6 +94,9 @@ class Change:
     event: str
     """That event's id."""
 
+    since: int
+    """Unix seconds, of the oldest event that tells of it."""
+
     created: int | None = None
     """Unix seconds, of the object, as far as an event says."""
 
@@ -145,7 +148,8 @@ class Changes:
 
     def _note_change(self, event: Event, signal: Signal, identifier: str) -> None:
         changed = self.changed.setdefault(signal.shown, {})
-        change = changed.setdefault(identifier, Change(identifier, event.at, event.id))
+        change = changed.setdefault(identifier, Change(identifier, event.at, event.id, event.at))
+        change.since = min(change.since, event.at)
         if event.at > change.at:
             change.at, change.event = event.at, event.id
         change.takers.add(signal.stream)
@@ -184,17 +188,17 @@ class Changes:
         return self.changed.get(stream, {}).get(identifier)
 
     def cut(self, at: int) -> None:
-        """Forget what happened at that moment or later."""
+        """Forget what only happened at that moment or later."""
         for changes in self.changed.values():
-            for identifier in [each.id for each in changes.values() if each.at >= at]:
+            for identifier in [each.id for each in changes.values() if each.since >= at]:
                 del changes[identifier]
         for key in [key for key, removal in self.removed.items() if removal.at >= at]:
             del self.removed[key]
 
     @property
     def times(self) -> list[int]:
-        """When they happened."""
-        changed = (each.at for changes in self.changed.values() for each in changes.values())
+        """When they happened, or first did."""
+        changed = (each.since for changes in self.changed.values() for each in changes.values())
         return [*changed, *(removal.at for removal in self.removed.values())]
 
 

@@ -407,7 +407,12 @@ def test_whatever_comes_in_whatever_order_no_row_is_lost_and_no_state_claims_too
         mock.patch("tap_stripe_conn.streams.family.MAX_TRIES", TRIES),
         mock.patch("tap_stripe_conn.streams.changes.MAX_TRIES", TRIES),
     ):
-        run_state_machine_as_test(Reading, settings=settings(stateful_step_count=50))
+        run_state_machine_as_test(
+            Reading,
+            settings=settings(
+                stateful_step_count=50, max_examples=settings.default.max_examples // 2
+            ),
+        )
 
 
 # --- One thing at a time -----------------------------------------------------------------------
