@@ -55,7 +55,7 @@ from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause, joined
 from tap_stripe_conn.run_report import Ending, RunRecord
-from tap_stripe_conn.streams.bookmarks import Bookmark
+from tap_stripe_conn.streams.bookmarks import Bookmark, Position
 from tap_stripe_conn.streams.outcome import Outcome, Status
 from tap_stripe_conn.streams.plans import DAY, is_fed
 from tap_stripe_conn.streams.source import Source
@@ -552,6 +552,7 @@ class TapStripeConn(Tap):
             raise ConfigError(msg)
         for name in bookmarks.keys() & self.catalogue.resources:
             Bookmark.of(name, bookmarks[name])
+            Position.of(name, bookmarks[name])
         super().load_state(state)
 
     @override

@@ -210,6 +210,10 @@ def test_an_unknown_stream_in_the_catalog_is_named(tap: TapCommand, stripe: Fake
             {"bookmarks": {"charges": {"replication_key_value": "late"}}},
             "State of stream 'charges': 'replication_key_value' must be a date-time, not 'late'",
         ),
+        (
+            {"bookmarks": {"charges": {"changes_since": "late"}}},
+            "State of stream 'charges': 'changes_since' must be a date-time, not 'late'",
+        ),
     ],
 )
 def test_a_foreign_state_is_explained(

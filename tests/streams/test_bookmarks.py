@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tap_stripe_conn.api.lists import Range, newest_first
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.streams.bookmarks import Bookmark
+from tap_stripe_conn.streams.bookmarks import Bookmark, Position
 
 MOMENTS = 30
 """Seconds that these tests know of; few, so that bounds often meet."""
@@ -215,3 +215,48 @@ def test_spans_become_the_fewest_with_the_same_seconds_newest_first(among: list[
 def test_what_lies_in_the_future_is_not_read_whatever_the_bookmark_says() -> None:
     bookmark = Bookmark(until=9_000).extended(Range(0, 5_000), overlap=10, now=5_000)
     assert (bookmark.until, bookmark.pending) == (5_000, [Range(4_990, 5_000)])
+
+
+# --- Positions ---------------------------------------------------------------------------------
+
+ids = st.frozensets(st.sampled_from(["evt_1", "evt_2", "evt_3"]))
+positions = st.builds(
+    Position,
+    since=moments,
+    removals_since=st.none() | moments,
+    applied=ids,
+    reread=moments,
+    api_version=st.sampled_from(["", "2026-10-28.endive"]),
+)
+
+
+@given(positions)
+def test_a_position_comes_back_from_state_as_it_was(position: Position) -> None:
+    state = json.loads(json.dumps({"replication_key_value": "2999-01-01"} | position.state()))
+    assert Position.of("charges", state) == position
+
+
+def test_a_state_without_a_word_on_events_has_the_position_of_its_rows() -> None:
+    state = {"replication_key_value": "2023-11-14T22:13:20Z"}
+    assert Position.of("charges", state) == Position(since=1_700_000_000)
+    assert Position.of("charges", {}) is None
+
+
+@given(positions, moments, ids)
+def test_a_position_that_moves_forgets_no_event_that_it_has_not_passed(
+    position: Position, until: int, applied: frozenset[str]
+) -> None:
+    moved = position.moved(until, applied)
+    assert moved.since == max(position.since, until)
+    assert moved.begins >= min(position.begins, until)
+    assert moved.begins <= moved.since
+    assert applied <= moved.applied <= applied | position.applied
+    if until <= position.since:
+        assert position.applied <= moved.applied
+
+
+@pytest.mark.parametrize("ids", ["evt_1", [1], {"evt_1": 1}])
+def test_ids_that_are_none_are_explained(ids: Any) -> None:  # noqa: ANN401 - JSON
+    state = {"changes_since": "2023-11-14", "changes_applied": ids}
+    with pytest.raises(ConfigError, match="'charges': 'changes_applied' must be a list of ids"):
+        Position.of("charges", state)
