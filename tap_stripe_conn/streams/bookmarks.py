@@ -129,6 +129,9 @@ class Position:
     api_version: str = ""
     """In which the rows were read; empty where state doesn't tell."""
 
+    end: int | None = None
+    """Unix seconds: an end_date that had passed. Changes of rows made since are not read."""
+
     @classmethod
     def of(cls, stream: str, state: Mapping[str, Any]) -> Position | None:
         """The position in a stream's state; None where nothing was read.
@@ -144,7 +147,7 @@ class Position:
         if name is None:
             return None
         since = _instant(stream, name, state[name])
-        removals = state.get("removals_since")
+        removals, end = state.get("removals_since"), state.get("end")
         return cls(
             since=since,
             removals_since=None
@@ -153,6 +156,7 @@ class Position:
             applied=_ids(stream, state, "changes_applied"),
             reread=_optional_instant(stream, state, "reread"),
             api_version=str(state.get("api_version") or ""),
+            end=None if end is None else _instant(stream, "end", end),
         )
 
     def state(self) -> dict[str, Any]:
@@ -166,6 +170,8 @@ class Position:
             state["reread"] = rfc3339(self.reread)
         if self.api_version:
             state["api_version"] = self.api_version
+        if self.end is not None:
+            state["end"] = rfc3339(self.end)
         return state
 
     @property

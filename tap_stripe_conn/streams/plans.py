@@ -175,10 +175,11 @@ class _Planning:
         ):
             # State tells of no whole read that was interrupted.
             self.before = self.was = None
-        if self.is_dated_child and self.was and self.before and self.before.until < self.was.since:
+        if self.was and self.was.end is not None and self.is_later and self.is_dated_child:
             # What was made since an end_date that is no more may hang off any parent: the events
             # since then say which.
-            self.was = replace(self.was, since=self.before.until, applied=frozenset())
+            since = min(self.was.since, self.was.end)
+            self.was = replace(self.was, since=since, applied=frozenset())
 
     @property
     def plan(self) -> Plan:
@@ -218,6 +219,12 @@ class _Planning:
     @property
     def is_dated_child(self) -> bool:
         return self.resource is not self.top_level and self.resource.created_field is not None
+
+    @property
+    def is_later(self) -> bool:
+        """Whether an end_date kept the runs before from reading what is now asked for."""
+        end = None if self.was is None else self.was.end
+        return end is not None and end < self.source.span.until
 
     @property
     def wanted(self) -> Range:
@@ -273,12 +280,13 @@ class _Planning:
     def position(self, *, again: bool) -> Position:
         was, now = self.was, self.source.settled
         version = self.source.catalogue.api_version
-        fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version)
+        end = self.source.span.until if self.source.span.until < now else None
+        fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version, end=end)
         if was is None or not self.is_fed:
             return replace(fresh, reread=now if was is None or again else was.reread)
         if again:
             return replace(fresh, removals_since=max(was.begins, now - EVENTS_KEPT))
-        return replace(was, api_version=version, since=min(was.since, now))
+        return replace(was, api_version=version, since=min(was.since, now), end=end)
 
     def reread_due(self, position: Position) -> Range | None:
         """The span to read again because no event tells of its rows' changes, if it is time to."""
@@ -305,7 +313,7 @@ class _Planning:
         if not self.is_dated_child:
             since = max(since, before.since)
         newest = Range(since, self.wanted.until)
-        if before.until < was.since or common(before.pending, [newest]):
+        if self.is_later or common(before.pending, [newest]):
             # Events that count as applied may be the ones that told of it: an end_date, or a crash,
             # kept it from being listed.
             return []

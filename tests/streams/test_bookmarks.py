@@ -227,6 +227,7 @@ positions = st.builds(
     applied=ids,
     reread=moments,
     api_version=st.sampled_from(["", "2026-10-28.endive"]),
+    end=st.none() | moments,
 )
 
 

@@ -17,6 +17,7 @@ from tap_stripe_conn.streams import changes
 from tap_stripe_conn.streams.bookmarks import Position
 from tap_stripe_conn.streams.events import Changes, Event, Removal
 from tap_stripe_conn.streams.family import Batch, Failure
+from tap_stripe_conn.streams.plans import EVENT_LAG, EVENT_OVERLAP
 from tap_stripe_conn.streams.rows import DELETED_AT
 from tests.streams.customers import NOW, Customers, begin, read, state_now, streams
 
@@ -208,7 +209,7 @@ def test_a_position_moves_when_the_rows_are_written_and_not_before() -> None:
     assert position() == before
     list(results)
     family.save()
-    assert position().since == stripe.now - 180
+    assert position().since == stripe.now - EVENT_LAG - EVENT_OVERLAP
 
 
 def answered(feed: Feed, stripe: Customers) -> None:
@@ -223,7 +224,19 @@ def test_only_events_that_tell_of_a_stream_are_asked_for() -> None:
     first_run(stripe)
     next_run(stripe)
     asked = [query.params for query in stripe.queries if query.path == "/v1/events"]
-    assert asked[0]["types[]"] == ["customer.created", "customer.deleted", "customer.updated"]
+    types = cast("list[str]", asked[0]["types[]"])
+    assert {"customer.created", "customer.deleted", "customer.updated"} <= set(types)
+    assert all(kind.startswith("customer.") for kind in types)
+
+
+def test_events_are_asked_for_by_their_types_only_if_those_are_few() -> None:
+    names = ["customers", "customer_tax_ids", "customer_payment_methods"]
+    state = {"bookmarks": {name: {"replication_key_value": "1970-01-12"} for name in names}}
+    with mock.patch.object(changes, "MOST_TYPES", 5):
+        _, feed = begin(state, names)
+    request = feed.lanes[0].ask()
+    assert request is not None
+    assert "types[]" not in request.query.params
 
 
 def test_an_account_without_any_event_is_asked_for_its_new_rows() -> None:
@@ -236,12 +249,11 @@ def test_an_account_without_any_event_is_asked_for_its_new_rows() -> None:
 
 def test_new_rows_are_not_listed_when_events_tell_of_none() -> None:
     stripe = Customers()
-    customer = stripe.add(1000)
+    stripe.add(1000)
     first_run(stripe)
-    stripe.now += 500
-    stripe.change(customer)
-    next_run(stripe)
-    assert "/v1/customers" not in stripe.asked
+    stripe.tell("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    assert next_run(stripe) == {}
+    assert set(stripe.asked) == {"/v1/events"}
 
 
 def test_where_events_may_not_be_read_everything_is_listed() -> None:

@@ -111,6 +111,9 @@ class Reading(RuleBasedStateMachine):
         self.start({})
 
     def start(self, state: dict[str, Any]) -> None:
+        # Without a word in state, nothing is known of what a loader has: it is loaded anew.
+        known = state.get("bookmarks", {})
+        self.table = {key: row for key, row in self.table.items() if key.stream in known}
         self.family, self.feed = begin(state, self.members, self.stripe.now)
         self.lost: set[str] = set()
         self.under_way.clear()
@@ -409,9 +412,7 @@ def test_whatever_comes_in_whatever_order_no_row_is_lost_and_no_state_claims_too
     ):
         run_state_machine_as_test(
             Reading,
-            settings=settings(
-                stateful_step_count=50, max_examples=settings.default.max_examples // 2
-            ),
+            settings=settings(stateful_step_count=50, max_examples=settings().max_examples // 2),
         )
 
 
