@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Object, StripeClient
     from tap_stripe_conn.api.lists import Query
-    from tap_stripe_conn.streams.family import Batch, Failure
+    from tap_stripe_conn.streams.results import Batch, Failure
     from tap_stripe_conn.streams.stream import StripeStream
 
 CHILDREN: Final = {

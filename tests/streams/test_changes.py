@@ -16,8 +16,8 @@ from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.streams import changes
 from tap_stripe_conn.streams.bookmarks import Position
 from tap_stripe_conn.streams.events import Changes, Event, Removal
-from tap_stripe_conn.streams.family import Batch, Failure
 from tap_stripe_conn.streams.plans import EVENT_LAG, EVENT_OVERLAP
+from tap_stripe_conn.streams.results import Batch, Failure
 from tap_stripe_conn.streams.rows import DELETED_AT
 from tests.streams.customers import NOW, Customers, begin, read, state_now, streams
 

@@ -30,9 +30,10 @@ from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.streams import lanes
 from tap_stripe_conn.streams.bookmarks import Bookmark, Position
 from tap_stripe_conn.streams.changes import Feed
-from tap_stripe_conn.streams.family import Batch, Failure, Family
+from tap_stripe_conn.streams.family import Family
 from tap_stripe_conn.streams.lanes import ChildrenJob
 from tap_stripe_conn.streams.plans import plan
+from tap_stripe_conn.streams.results import Batch, Failure
 from tap_stripe_conn.streams.rows import DELETED_AT
 from tests.streams.customers import (
     CHILDREN,
