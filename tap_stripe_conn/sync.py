@@ -263,7 +263,7 @@ class Sync:
         with self._interrupts.held(), self._step():
             result = next(results, None)
             if isinstance(result, Failure):
-                begun = result.stream.name in self._schema_written
+                begun = result.begun or result.stream.name in self._schema_written
                 outcome = trouble(result.error, result.stream, result.stream, begun=begun)
                 self._end(outcome, result.error)
             elif result is not None:
@@ -337,7 +337,7 @@ class Sync:
         """End what is left of a family on an error of its top-level list."""
         family.save()
         for member in family.members:
-            outcome = trouble(error, member, family.root, begun=family.answered)
+            outcome = trouble(error, member, family.root, begun=family.begun)
             self._end(outcome, error)
         self._close(family)
 

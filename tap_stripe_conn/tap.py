@@ -255,6 +255,7 @@ class TapStripeConn(Tap):
             self.catalogue,
             Range(self.settings.since, until),
             settled,
+            now=by_stripe,
             events=self._events,
             mutable_window=self.settings.mutable_window_days * DAY,
         )

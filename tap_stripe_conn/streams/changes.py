@@ -20,7 +20,7 @@ from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.streams.bookmarks import common
 from tap_stripe_conn.streams.events import Changes, Event, signals_of
 from tap_stripe_conn.streams.lanes import Lane, ListJob
-from tap_stripe_conn.streams.plans import EVENT_LAG, EVENT_OVERLAP
+from tap_stripe_conn.streams.plans import EVENT_LAG, EVENT_OVERLAP, EVENTS_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 MOST_CHANGES: Final = 10_000
 """Changed objects in a window, about: more would take more memory."""
+
+FEW: Final = 10
+"""Lists that are asked for new rows in each run, whatever events tell: what a request each costs is
+nothing against a row that is missed. With more streams, events say which are to be asked."""
+
+ENOUGH_TO_GUESS: Final = 1_000
+"""Events of a window from which is guessed how many there are: a burst is no measure."""
 
 MOST_TYPES: Final = 20
 """Types of events that can be asked for at once (https://docs.stripe.com/api/events/list)."""
@@ -52,14 +59,25 @@ class _Window:
     span: Range
     changes: dict[Family, Changes] = field(default_factory=dict)
     events: int = 0
-    recent: dict[StripeStream, set[str]] = field(default_factory=dict)
-    """Ids of the newest events, which the next run will look at again."""
+    recent: dict[StripeStream, dict[str, int]] = field(default_factory=dict)
+    """The newest events, which the next run will look at again: id -> Unix seconds."""
 
-    def remember(self, stream: StripeStream, event_id: str) -> None:
+    is_narrowed: bool = False
+
+    def remember(self, stream: StripeStream, event: Event) -> None:
         """Tell the next run that this event is applied."""
-        recent = self.recent.setdefault(stream, set())
+        recent = self.recent.setdefault(stream, {})
         if len(recent) < MOST_REMEMBERED:
-            recent.add(event_id)
+            recent[event.id] = event.at
+
+    def narrow(self, at: int) -> None:
+        """Leave what happened at that moment or later to the next window."""
+        self.span = Range(self.span.since, at)
+        self.is_narrowed = True
+        for changes in self.changes.values():
+            changes.cut(at)
+        for stream, recent in self.recent.items():
+            self.recent[stream] = {key: when for key, when in recent.items() if when < at}
 
     def __len__(self) -> int:
         return sum(map(len, self.changes.values()))
@@ -86,18 +104,28 @@ class Feed:
         self._families = [family for family in families if family.fed]
         self._fed = [member for family in self._families for member in family.fed]
         self._signals = self._listen()
+        self._by_object = [
+            next(signals_of(stream, family))[1]
+            for family in self._families
+            for stream in family.fed
+            if stream is stream.shown_by
+        ]
+        self._known = {
+            kind for each in source.catalogue.resources.values() for kind in each.event_types
+        }
         types = sorted(self._signals)
         listing = events.listing()
         if len(types) <= MOST_TYPES:
             listing = replace(listing, params={**listing.params, "types[]": types})
         self._listing = listing
-        self._until = source.settled
+        self._until = source.now
         self._recent = source.settled - EVENT_LAG - EVENT_OVERLAP
         self._wanted_until = source.span.until
         positions = [stream.position.begins for stream in self._fed if stream.position]
         begin = min(positions, default=self._until)
         self._waits = False
         self._saw_any = False
+        self._are_few = len(self._families) <= FEW
         self._probe: Job | None = None
         self._lane = Lane(events)
         self.lanes = [self._lane]
@@ -171,7 +199,7 @@ class Feed:
         """Go on without events.
 
         Where the credentials may not read them, all is listed instead; on other trouble, streams
-        of which there may be changes fail, when all else of them is written.
+        of which there may be changes fail.
         """
         self._lane.clear()
         self._job = self._probe = None
@@ -191,7 +219,7 @@ class Feed:
             span = self._window.span
             for family in self._families:
                 for stream in family.fed:
-                    recent = self._window.recent.get(stream, set())
+                    recent = self._window.recent.get(stream, {})
                     stream.changed_until(min(span.until, self._recent), recent)
             if span.until >= self._until:
                 yield from self._end()
@@ -229,7 +257,7 @@ class Feed:
         event = Event.of(sent)
         if event is None:
             return
-        for signal in self._signals.get(event.kind, ()):
+        for signal in self._signals.get(event.kind) or self._signals_about(event):
             position = signal.stream.position
             if position is None or event.at < position.begins:
                 continue
@@ -238,7 +266,18 @@ class Feed:
             if event.id not in position.applied:
                 self._window.changes.setdefault(signal.family, Changes()).note(event, signal)
             if self._recent <= event.at < self._wanted_until:
-                self._window.remember(signal.stream, event.id)
+                self._window.remember(signal.stream, event)
+
+    def _signals_about(self, event: Event) -> Iterable[Signal]:
+        """What an event of a type that Stripe has added since says: by what it is about."""
+        if event.kind in self._known:
+            return ()
+        kind = event.source.get("object")
+        return [
+            signal._replace(removes=event.kind.endswith(".deleted"))
+            for signal in self._by_object
+            if kind in signal.stream.resource.objects
+        ]
 
     # Windows
 
@@ -259,16 +298,18 @@ class Feed:
         if len(window) > 2 * MOST_CHANGES:
             times = [at for changes in window.changes.values() for at in changes.times]
             at = sorted(times)[len(times) // 2]
-        elif self._lane.pages == 1 and expected > 2 * MOST_CHANGES:
+        elif (
+            not window.is_narrowed
+            and window.events >= ENOUGH_TO_GUESS
+            and expected > 2 * MOST_CHANGES
+        ):
             at = span.since + max(1, int((span.until - span.since) * MOST_CHANGES / expected))
         else:
             return
         if not span.since < at < span.until:
             return  # all in one second
         left = common(unread, [Range(span.since, at)])
-        window.span = Range(span.since, at)
-        for changes in window.changes.values():
-            changes.cut(at)
+        window.narrow(at)
         self._lane.end(job)
         self._begin(ListJob(listing=self._listing, spans=left or [window.span], answered=True))
 
@@ -292,18 +333,18 @@ class Feed:
     # The end
 
     def _end(self) -> Iterator[Batch | Failure]:
-        if self._saw_any:
+        if self._saw_any or self._are_few:
             self._decide()
         else:
             # Either nothing happened, or no events come of this account: then lists must tell.
             self._probe = ListJob(
                 listing=replace(self.root.listing(), page_size=1),
-                spans=[Range(max(0, self._until - 30 * 86_400), self._until)],
+                spans=[Range(max(0, self._until - EVENTS_STORED), self._until)],
             )
             self._lane.begun.append(self._probe)
         yield from ()
 
     def _decide(self) -> None:
         for family in self._families:
-            family.feed_ends(vouches=self._saw_any)
+            family.feed_ends(vouches=self._saw_any and not self._are_few)
         self._families = []

@@ -86,6 +86,7 @@ class Family:
             root, self.members, self._listing, source.events.listing(), feeds
         )
         self._unwritten = 0
+        self._was_there = False
         self._awaits_feed = bool(self.fed)
         self.lanes = [*feeds, self._top_lane, *self._hydration.lanes]
         """What there is to ask, by endpoint."""
@@ -101,6 +102,11 @@ class Family:
     def answered(self) -> bool:
         """Whether a page of the top-level list has come."""
         return any(job.answered for job in self._lists)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the account is known to have the top-level list."""
+        return self.answered or self._was_there
 
     @property
     def is_changing(self) -> bool:
@@ -191,6 +197,7 @@ class Family:
             self._hydration.without_expanding()
             job.sweep.unanswered(request.walk)
         else:
+            self._was_there = True  # or no event would have told of it
             yield from self._hydration.failed(job, request, error)
 
     def save(self) -> None:
@@ -388,7 +395,7 @@ class Family:
             for job in lane.clear() if lane is not None else ():
                 if isinstance(job, ChildrenJob):
                     self._written(job.parents)
-            yield Failure(member, error)
+            yield Failure(member, error, begun=True)
 
     def _take_found(self, results: Iterable[Batch | Found]) -> Iterator[Batch | Failure]:
         for result in results:

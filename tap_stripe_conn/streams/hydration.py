@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 MOST_DATES: Final = 100_000
 """Changes that are kept for the date of rows that are listed."""
 
+RESOURCE_MISSING: Final = "resource_missing"
+INVALID_REQUEST: Final = "invalid_request_error"
+"""How Stripe says that there is no such object (https://docs.stripe.com/error-codes); older
+accounts get the words alone."""
+
 HIDE_INLINE: Final = frozenset({"prices", "products"})
 """Streams whose lists don't show what was made within another object, which events do."""
 
@@ -145,7 +150,7 @@ class Hydration:
         Raises:
             Exception: That error, if it does not say that the object is gone.
         """
-        if not isinstance(error, NotFoundError) or not isinstance(job.lookup, IdLookup):
+        if not _says_gone(error) or not isinstance(job.lookup, IdLookup):
             raise error
         stream, lookups = job.stream, self._lookups[job.stream]
         identifier = job.lookup.end(request.walk)
@@ -194,6 +199,14 @@ def removed_rows(removals: Iterable[Removal]) -> list[Row]:
         for each in removals
     )
     return [row for row in rows if row is not None]
+
+
+def _says_gone(error: Exception) -> bool:
+    """Whether Stripe says that there is no such object; a proxy's 404 says nothing of it."""
+    return isinstance(error, NotFoundError) and (
+        error.code == RESOURCE_MISSING
+        or (error.type == INVALID_REQUEST and error.message.startswith("No such "))
+    )
 
 
 def _holds(spans: Iterable[Range], created: int) -> bool:

@@ -21,9 +21,11 @@ rows of the same second, and for clocks that differ. Those of v2 are eventually 
 
 DAY: Final = 86_400
 
+EVENTS_STORED: Final = 30 * DAY
+"""Seconds that Stripe keeps events for (https://docs.stripe.com/api/events)."""
+
 EVENTS_KEPT: Final = 29 * DAY
-"""Seconds that events can be read for. Stripe keeps them for 30 days
-(https://docs.stripe.com/api/events); the last one is left to them."""
+"""Seconds that all of them can be relied on: while they are read, the oldest vanish."""
 
 EVENT_LAG: Final = 60
 EVENT_OVERLAP: Final = 540
@@ -247,13 +249,13 @@ class _Planning:
 
     def untold_since(self, was: Position) -> str:
         """Why events can't tell of all changes since then."""
-        now, version = self.source.settled, self.source.catalogue.api_version
+        now, version = self.source.now, self.source.catalogue.api_version
         if was.api_version not in {"", version}:
             return f"its rows are of Stripe's API version {was.api_version}, and now of {version}"
         if self.is_fed and was.since < now - EVENTS_KEPT:
             return (
                 f"its changes are known up to {rfc3339(was.since)}, and Stripe tells of those of "
-                f"the last {EVENTS_KEPT // DAY} days"
+                f"the last {EVENTS_KEPT // DAY} days; what was deleted in between stays unknown"
             )
         if self.is_fed and not self.has_feed:
             return "these credentials may not read Stripe's events, which tell of changes"
@@ -285,12 +287,12 @@ class _Planning:
         if was is None or not self.is_fed:
             return replace(fresh, reread=now if was is None or again else was.reread)
         if again:
-            return replace(fresh, removals_since=max(was.begins, now - EVENTS_KEPT))
+            return replace(fresh, removals_since=max(was.begins, self.source.now - EVENTS_STORED))
         return replace(was, api_version=version, since=min(was.since, now), end=end)
 
     def reread_due(self, position: Position) -> Range | None:
         """The span to read again because no event tells of its rows' changes, if it is time to."""
-        now, wanted = self.source.settled, self.wanted
+        now, wanted = self.source.now, self.wanted
         if self.before is None or not self.incremental or now - position.reread < REREAD_EVERY:
             return None
         kinds = {self.resource.changes, self.top_level.changes}
@@ -307,7 +309,7 @@ class _Planning:
         before, was = self.before, self.was
         if before is None or was is None or not (self.is_fed and self.top_level.told_of_creation):
             return []
-        if self.source.settled - before.until >= LIST_EVERY:
+        if self.source.now - before.until >= LIST_EVERY:
             return []
         since = min(before.until, self.source.settled) - OVERLAP[self.top_level.api_mode]
         if not self.is_dated_child:
@@ -324,7 +326,7 @@ class _Planning:
         is_child = self.resource is not self.top_level
         if is_child or not self.incremental or self.resource.changes not in _WINDOWS:
             return None
-        return max(self.wanted.since, self.source.settled - self.source.mutable_window)
+        return max(self.wanted.since, self.source.now - self.source.mutable_window)
 
     @property
     def listed_whole(self) -> bool:

@@ -19,7 +19,10 @@ class Batch(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A child that can't be read further; the rest of the family goes on."""
+    """A stream that can't be read further; the others go on."""
 
     stream: StripeStream
     error: Exception
+
+    begun: bool = False
+    """Whether it was read before, so that no error can mean that the account doesn't have it."""

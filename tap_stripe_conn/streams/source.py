@@ -27,6 +27,9 @@ class Source:
     """Unix seconds that have passed by Stripe's clock and by ours: no bookmark goes beyond, lest a
     clock that is fast hides what is made until it is right."""
 
+    now: int
+    """Unix seconds by Stripe's clock, at the start of the run."""
+
     events: StripeStream
     """Stripe's events, whether they are selected or not."""
 

@@ -187,6 +187,9 @@ class StripeStream(Stream):
             row[self.resource.parent.column] = parent_id
         if any(row.get(key) is None for key in self.resource.primary_key):
             return None
+        if not self._plain:
+            # A stream map may name any column, and what is gone may lack some.
+            row = dict.fromkeys(sorted(self.shaper.columns)) | row
         row[DELETED_AT] = rfc3339_of(at)
         if UPDATED_AT in self.shaper.columns:
             row[UPDATED_AT] = row[DELETED_AT]

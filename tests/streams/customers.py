@@ -238,7 +238,7 @@ def streams() -> dict[str, StripeStream]:
 def source(now: int = NOW) -> Source:
     client = cast("StripeClient", SimpleNamespace(traffic=TrafficCounter()))
     events = streams()["events"]
-    return Source(client, load_catalogue(), Range(0, now + 1), now, events, 30 * 86_400)
+    return Source(client, load_catalogue(), Range(0, now + 1), now, now, events, 30 * 86_400)
 
 
 def begin(

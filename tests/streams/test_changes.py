@@ -247,13 +247,37 @@ def test_an_account_without_any_event_is_asked_for_its_new_rows() -> None:
     assert next_run(stripe) == {new: [True]}
 
 
-def test_new_rows_are_not_listed_when_events_tell_of_none() -> None:
+def test_new_rows_are_not_listed_when_events_tell_of_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tap_stripe_conn.streams.changes.FEW", 0)
     stripe = Customers()
     stripe.add(1000)
     first_run(stripe)
     stripe.tell("charge.succeeded", {"id": "ch_1", "object": "charge"})
     assert next_run(stripe) == {}
     assert set(stripe.asked) == {"/v1/events"}
+
+
+def test_few_lists_are_asked_for_new_rows_whatever_events_tell() -> None:
+    stripe = Customers()
+    stripe.add(1000)
+    first_run(stripe)
+    stripe.tell("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    next_run(stripe)
+    assert set(stripe.asked) == {"/v1/events", "/v1/customers"}
+
+
+def test_events_of_a_window_that_was_narrowed_are_not_taken_for_applied() -> None:
+    stripe = Customers(page_size=4)
+    known = [stripe.add(1000) for _ in range(40)]
+    first_run(stripe)
+    stripe.now += 86_400
+    for customer in known:
+        stripe.now += 1
+        stripe.change(customer)
+    with mock.patch.object(changes, "MOST_CHANGES", 12):
+        assert next_run(stripe, seconds=20).keys() == set(known)
 
 
 def test_where_events_may_not_be_read_everything_is_listed() -> None:

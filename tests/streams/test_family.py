@@ -410,6 +410,7 @@ def test_whatever_comes_in_whatever_order_no_row_is_lost_and_no_state_claims_too
         mock.patch.object(lanes, "FAN_OUT", 3),
         mock.patch("tap_stripe_conn.streams.family.MAX_TRIES", TRIES),
         mock.patch("tap_stripe_conn.streams.changes.MAX_TRIES", TRIES),
+        mock.patch("tap_stripe_conn.streams.changes.FEW", 0),
     ):
         run_state_machine_as_test(
             Reading,

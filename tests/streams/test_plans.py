@@ -161,6 +161,7 @@ class Run(NamedTuple):
             CATALOGUE,
             span,
             max(0, now - self.slow),
+            now,
             cast("StripeStream", None),
             mutable_window=30 * DAY,
         )
