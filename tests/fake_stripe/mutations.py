@@ -207,6 +207,9 @@ class Mutations:
             field, referred = REFERENCES[stream]
             known = self._some(referred)
             fields[field] = known.id if known else None
+        if stream == "payment_methods" and not fields["customer"]:
+            # Lists show those that are attached.
+            fields["customer"] = self._life.create("customers")["id"]
         if stream in FIRST:
             fields["status"] = FIRST[stream]
         if stream in CHILDREN:
