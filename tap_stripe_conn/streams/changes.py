@@ -261,7 +261,7 @@ class Feed:
             position = signal.stream.position
             if position is None or event.at < position.begins:
                 continue
-            if event.at < position.since and not signal.removes:
+            if event.at < position.since and not event.tells_of_removal(signal):
                 continue
             if event.id not in position.applied:
                 self._window.changes.setdefault(signal.family, Changes()).note(event, signal)

@@ -57,6 +57,13 @@ class Event(NamedTuple):
             return _id(self.source.get("id"))
         return _id(self.source.get(parent_field)) or _id(self.before.get(parent_field))
 
+    def tells_of_removal(self, signal: Signal) -> bool:
+        """Whether a row may be gone since, be it a child that its parent had before."""
+        return signal.removes or (
+            signal.stream is not signal.shown
+            and bool(children_of(self, self.before, signal.stream, ""))
+        )
+
     def removals(self, signal: Signal, identifier: str) -> list[Removal]:
         """The rows of a stream that are gone with what it is about."""
         stream = signal.stream

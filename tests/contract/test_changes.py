@@ -251,8 +251,9 @@ def test_ten_changes_cost_ten_requests_at_most_and_fewer_where_they_lie_together
     assert living(run, "charges") == set(together)
     assert living(run, "customers") == set(apart)
     assert len(run.rows("charges") + run.rows("customers")) == 10
+    # Each list is also asked for what is new, as something is told of its rows.
     read = [request for request in stripe.requests if request.stream in {"charges", "customers"}]
-    assert Counter(request.stream for request in read) == {"charges": 1, "customers": 3}
+    assert Counter(request.stream for request in read) == {"charges": 2, "customers": 4}
     assert [request.path for request in stripe.requests].count("/v1/events") == 1
 
 
@@ -289,13 +290,38 @@ def test_rows_of_another_version_of_the_api_are_read_again(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
     stripe.seed("charges", 3, since=FIRST_DAY, until=LAST_DAY)
-    state = tap(select=["charges"]).state
-    assert state["bookmarks"]["charges"]["api_version"] == stripe.catalogue.api_version
-    state["bookmarks"]["charges"]["api_version"] = "2025-09-30.clover"
-    run = tap(select=["charges"], state=state)
+    life = stripe.life
+    subscription = life.create("subscriptions", items={"data": [{}, {}]}, at=NOON - DAY)["id"]
+    select = ["charges", "subscription_items"]
+    state = tap(select=select).state
+    removed, kept = stripe.ids("subscription_items", parent=subscription)
+    life.delete("subscription_items", removed, parent=subscription)
+    stripe.clock.advance(hours=1)
+    for name in select:
+        assert state["bookmarks"][name]["api_version"] == stripe.catalogue.api_version
+        state["bookmarks"][name]["api_version"] = "2025-09-30.clover"
+    run = tap(select=select, state=state)
     assert living(run, "charges") == set(stripe.ids("charges"))
+    assert living(run, "subscription_items") == {kept}
+    assert gone(run, "subscription_items") == {removed}
     assert "its rows are of Stripe's API version 2025-09-30.clover, and now of" in run.stderr
     assert run.bookmark("charges")["api_version"] == stripe.catalogue.api_version
+
+
+def test_what_the_settings_left_out_is_listed_when_they_ask_for_it(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    select = ["charges", "quotes"]  # can be listed by time, and not
+    before, between, after = (
+        {name: stripe.life.create(name, at=NOON - age * DAY)["id"] for name in select}
+        for age in (4, 2, 0.5)
+    )
+    first = tap(select=select, start_date="2023-11-12", end_date="2023-11-14")
+    stripe.clock.advance(hours=1)
+    second = tap(select=select, state=first.state)
+    for name in select:
+        assert living(first, name) == {between[name]}
+        assert living(second, name) >= {before[name], after[name]}
 
 
 def test_a_stream_selected_for_the_first_time_is_read_whole_beside_the_others(
@@ -335,11 +361,3 @@ def test_what_no_event_tells_of_is_read_again_once_a_day_for_as_long_as_is_asked
     shorter = tap(select=["balance_transactions"], state=first.state, mutable_window_days=5)
     assert living(usual, "balance_transactions") == set(old[:2])
     assert living(shorter, "balance_transactions") == set(old[:1])
-    stripe.clock.advance(hours=1)
-    stripe.update("balance_transactions", old[1], {"status": "available"})
-    assert (
-        tap(select=["balance_transactions"], state=usual.state, mutable_window_days=0).rows(
-            "balance_transactions"
-        )
-        == []
-    )
