@@ -35,7 +35,7 @@ CHILDREN: Final = (
 )
 STREAMS: Final = (*PARENTS, *CHILDREN)
 
-LATEST: Final = 120
+LATEST: Final = 600
 """Seconds after which every event is listed."""
 
 
@@ -44,7 +44,7 @@ class Happen(NamedTuple):
 
     changes: int
     late: bool = False
-    """Whether events are listed up to two minutes after they are created."""
+    """Whether events are listed up to ten minutes after they are created."""
 
     up_to_date: bool = False
     """Whether events are in the API version that the tap reads, not in one of long ago."""

@@ -28,7 +28,7 @@ EVENTS_READABLE = 29 * DAY
 MUTABLE_WINDOW = 30 * DAY
 _END_OF_TIME = 2**40
 
-ENDS = frozenset({"deleted", "detached", "removed"})
+CANCELLATION = "customer.subscription.deleted"
 
 
 class Finding(NamedTuple):
@@ -91,12 +91,15 @@ class _World:
         """Seconds until an event is listed; it is noted what it tells."""
         self._told += 1
         data = event["data"]
-        last = data["object"] if event["type"].endswith(".deleted") else {}
+        is_end = event["type"].endswith((".deleted", ".detached"))
+        last = data["object"] if is_end and event["type"] != CANCELLATION else {}
+        if last:
+            self._gone[last["id"]] = self._stripe.now()
         for source in (last, data.get("previous_attributes", {})):
             for value in source.values():
                 if isinstance(value, dict) and isinstance(value.get("data"), list):
                     self._shown |= {child["id"]: self._stripe.now() for child in value["data"]}
-        late = self._chance.choice((0, 0, 1, 20, LATEST)) if self._late else 0
+        late = self._chance.choice((0, 0, 1, 20, 120, LATEST)) if self._late else 0
         self._quiet_at = max(self._quiet_at, self._stripe.now() + late)
         return late
 
@@ -113,7 +116,7 @@ class _World:
     def _one_thing(self) -> None:
         told, now = self._told, self._stripe.now()
         happened: Happened = self._life.step()
-        if happened.action in ENDS:
+        if happened.action == "removed":
             self._gone[happened.id] = now
         elif happened.action == "changed" and self._told == told:
             self._edited[happened.id] = now
