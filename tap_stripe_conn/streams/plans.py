@@ -330,7 +330,13 @@ class _Planning:
 
     @property
     def listed_whole(self) -> bool:
-        return self.before is None or bool(self.repair) or not self.top_level.told_of_creation
+        return (
+            self.before is None
+            or bool(self.repair)
+            or not self.top_level.told_of_creation
+            or self.is_later
+            or self.wanted.since < self.before.since
+        )
 
 
 def is_fed(resource: Resource, top_level: Resource) -> bool:
