@@ -32,7 +32,9 @@ accounts get the words alone."""
 HIDE_INLINE: Final = frozenset({"prices", "products"})
 """Streams whose lists don't show what was made within another object, which events do."""
 
-HIDE_TEST_CLOCKS: Final = frozenset({"customers", "quotes", "subscriptions"})
+HIDE_TEST_CLOCKS: Final = frozenset(
+    {"customers", "quotes", "subscription_schedules", "subscriptions"}
+)
 """Streams whose lists don't show what belongs to a test clock, which events do (docstrings of the
 parameter `test_clock` of these lists)."""
 

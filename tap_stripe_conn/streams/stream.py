@@ -158,7 +158,7 @@ class StripeStream(Stream):
             row = self.shaper(source)
             if column is not None:
                 row[column] = parent_id
-            change = None if changes is None else changes.get(source["id"])
+            change = None if changes is None else changes.get(source.get("id", ""))
             moment = at if change is None else change.at
             if moment is not None:
                 self._date(row, source, moment)

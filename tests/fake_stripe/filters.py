@@ -141,6 +141,7 @@ HIDDEN: dict[str, tuple[tuple[str | None, Callable[[StripeObject], bool]], ...]]
     "payment_methods": ((None, lambda obj: obj.get("type") == "custom"),),
     "quotes": (("test_clock", lambda obj: bool(obj.get("test_clock"))),),
     "reviews": ((None, lambda obj: not obj.get("open", True)),),
+    "subscription_schedules": (("customer", lambda obj: bool(obj.get("test_clock"))),),
     "subscriptions": (
         ("status", lambda obj: obj.get("status") == "canceled"),
         ("test_clock", lambda obj: bool(obj.get("test_clock"))),

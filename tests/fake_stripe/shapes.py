@@ -65,6 +65,7 @@ OWN: dict[tuple[str, str], tuple[object, ...]] = {
     ("quotes", "test_clock"): (None,),
     ("refunds", "status"): ("succeeded", "pending"),
     ("reviews", "open"): (True,),
+    ("subscription_schedules", "test_clock"): (None,),
     ("subscriptions", "status"): ("active", "trialing", "past_due"),
     ("subscriptions", "test_clock"): (None,),
     ("v2_core_accounts", "closed"): (False,),
