@@ -181,7 +181,6 @@ class RangeWalk(Walk):
         self._cursor: str | None = None
         self._cursors: set[str] = set()
         self._page: set[str] = set()
-        self._count = _Count()
         self._gone: set[str] = set()
         self._done = span.since >= span.until
         self._newest_first = True
@@ -206,14 +205,11 @@ class RangeWalk(Walk):
         ids = _ids(rows) - self._skip
         _see_that_none_is_known(ids, self._cursors, self._page, self._ids_of_reached)
         self._reach(rows)
-        self._count.add(page, rows)
         self._page = ids
         since = self._span.since
         self._done = not has_more or (self._newest_first and self._reached < since)
         if not self._done:
             self._cursor = _next_cursor(rows, self._cursors)
-        elif not has_more:
-            self._count.check()
         floor = self._floor
         if self._skip or self._reached < floor:
             rows = [
@@ -233,7 +229,6 @@ class RangeWalk(Walk):
         self._gone.add(self._cursor)
         self._cursor = None
         self._cursors.clear()
-        self._count.give_up()
         self._window = Range(self._floor, min(self._reached + 1, self._span.until))
         self._skip = frozenset(self._ids_of_reached)
 
