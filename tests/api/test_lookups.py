@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_stripe_conn.api.errors import BrokenListError, InvalidRequestError
+from tap_stripe_conn.api.errors import BrokenListError
 from tap_stripe_conn.api.lookups import IdLookup, Wanted, WindowLookup
 from tests.api.stripe_list import StripeList, charges
 
@@ -195,6 +195,10 @@ def test_an_id_stays_one_segment_of_the_path(name: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".", ".."])
-def test_an_id_that_names_another_path_is_not_asked_for(name: str) -> None:
-    with pytest.raises(InvalidRequestError):
-        by_id(name).ask()
+def test_an_id_that_names_another_path_is_not_asked_for(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lookup = by_id(name)
+    assert lookup.ask() is None
+    assert lookup.is_read
+    assert f"of the id {name!r} can't be asked for" in caplog.text

@@ -83,11 +83,21 @@ class Pipeline:
         rows = []
         for row in rows_of(self.stripe, stream):
             assert row.keys() <= {*columns, *resource.secrets}, "a field has no column"
-            if resource.listed_by_time:
-                row["_updated_at"] = row[str(resource.created_field)]
+            if resource.incremental:
+                row["_updated_at"] = self.created(stream, row)
             kept = without_secrets(row, self.stripe.catalogue)
             rows.append({name: stored(kept.get(name), kind) for name, kind in columns.items()})
         return keyed(self.stripe, stream, rows)
+
+    def created(self, stream: str, row: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """When a row was made; if it has no date of its own, when its parent was."""
+        resource = self.stripe.catalogue.resources[stream]
+        if resource.created_field is not None or resource.parent is None:
+            return row.get(str(resource.created_field))
+        parents = self.stripe.objects(resource.parent.stream)
+        identifier = row[resource.parent.column]
+        (parent,) = (each for each in parents if each["id"] == identifier)
+        return self.created(resource.parent.stream, parent)
 
 
 def keyed(stripe: FakeStripe, stream: str, rows: list[Row]) -> Table:
@@ -171,12 +181,11 @@ def test_the_next_runs_change_nothing_and_then_add_what_is_new(pipeline: Pipelin
     before = pipeline.tables()
     again = pipeline.run()
     assert pipeline.tables() == before
-    incremental = {
-        name for name in again.rows if pipeline.stripe.catalogue.resources[name].listed_by_time
-    }
-    assert not incremental, "rows that were there are not read again"
+    resources = pipeline.stripe.catalogue.resources
+    told = {name for name in again.rows if resources[name].changes in {"feed", "append_only"}}
+    assert not told, "rows that were there are not read again"
 
-    added = add_a_sale(pipeline.stripe, created=pipeline.stripe.now())
+    added = add_a_sale(pipeline.stripe)
     pipeline.run()
     after = pipeline.tables()
     new = {
@@ -184,7 +193,7 @@ def test_the_next_runs_change_nothing_and_then_add_what_is_new(pipeline: Pipelin
         for stream in after
         for key in after[stream].keys() - before[stream].keys()
     }
-    assert new == added
+    assert {(stream, key) for stream, key in new if stream != "events"} == added
     for stream, table in before.items():
         assert after[stream] == {**after[stream], **table}, f"{stream} changed"
         assert after[stream] == pipeline.expected(stream)
@@ -195,12 +204,13 @@ def identifiers(tables: Mapping[str, Table]) -> set[tuple[str, str]]:
     return {(name, row.get("id", "")) for name, table in tables.items() for row in table.values()}
 
 
-def add_a_sale(stripe: FakeStripe, *, created: float) -> set[tuple[str, str]]:
+def add_a_sale(stripe: FakeStripe) -> set[tuple[str, str]]:
     """A new customer with a paid invoice of twelve lines, more than Stripe embeds."""
     unexpanded = {"invoice_credit_balance": None, "tax": None}  # the server's lists don't show them
-    customer = stripe.add("customers", {**unexpanded, "balance": -300}, created=created)["id"]
-    invoice = stripe.add("invoices", {"customer": customer}, created=created)["id"]
-    lines = stripe.seed("invoice_line_items", 12, parent=invoice)
-    charge = stripe.add("charges", {"customer": customer, "amount": 1250}, created=created)["id"]
+    customer = stripe.life.create("customers", {**unexpanded, "balance": -300})["id"]
+    lines: list[Row] = [{}] * 12
+    invoice = stripe.life.create("invoices", customer=customer, lines={"data": lines})["id"]
+    charge = stripe.life.create("charges", customer=customer, amount=1250)["id"]
+    children = stripe.ids("invoice_line_items", parent=invoice)
     tops = {("customers", customer), ("invoices", invoice), ("charges", charge)}
-    return tops | {("invoice_line_items", line) for line in lines}
+    return tops | {("invoice_line_items", line) for line in children}
