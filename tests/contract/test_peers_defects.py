@@ -96,6 +96,10 @@ EFFECTS = {
         "contract/test_peers_defects.py",
         "test_requests_leave_no_faster_than_the_settings_say",
     ),
+    "ledger_file": (
+        "contract/test_verify.py",
+        "test_what_a_run_has_told_is_complete_and_verifying_only_reads",
+    ),
     "live_api_key": ("connection/test_auth.py", "test_a_key_goes_out_as_a_bearer_token_and_alone"),
     "mutable_window_days": (
         "contract/test_changes.py",
