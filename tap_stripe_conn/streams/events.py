@@ -176,7 +176,7 @@ class Changes:
         for (stream, identifier), removal in list(self.removed.items()):
             if removal.parent_id is None:
                 change = self._newest(stream, identifier)
-                if change is not None and change.at >= removal.at:
+                if change is not None and change.at >= removal.at and stream in change.takers:
                     change.removal = self.removed.pop((stream, identifier))
             else:
                 change = self._newest(stream.root, removal.parent_id)

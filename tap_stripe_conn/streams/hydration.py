@@ -135,7 +135,7 @@ class Hydration:
         rows = []
         for row in page.rows:
             change = changes[row["id"]]
-            if change.removal is not None and _is_detached(row, change.removal):
+            if _is_detached(row, stream):
                 yield from self._is_gone(stream, change)
             elif not (row.get("test_clock") and stream.name in HIDE_TEST_CLOCKS):
                 rows.append(row)
@@ -213,6 +213,11 @@ def _holds(spans: Iterable[Range], created: int) -> bool:
     return any(span.since <= created < span.until for span in spans)
 
 
-def _is_detached(row: Object, removal: Removal) -> bool:
-    """Whether an object that an event says is gone is there still, but hangs off nothing."""
-    return removal.source.get("customer", "") is None and row.get("customer") is None
+def _is_detached(row: Object, stream: StripeStream) -> bool:
+    """Whether an object is there still, but hangs off nothing, so that no list shows it.
+
+    Of that its own event may have told long ago, and an older one have come late.
+    """
+    return any(kind.endswith(".detached") for kind in stream.resource.removals) and not (
+        row.get("customer") or row.get("customer_account")
+    )

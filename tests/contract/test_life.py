@@ -231,7 +231,7 @@ def test_a_detached_payment_method_is_in_no_list(
     life.detach(method)
     told = life.events()[0]
     assert told["type"] == "payment_method.detached"
-    assert told["data"]["previous_attributes"] == {"customer": customer}
+    assert told["data"]["previous_attributes"]["customer"] == customer
     assert client.v1.payment_methods.list().data == []
     assert client.v1.customers.payment_methods.list(customer).data == []
     assert client.v1.payment_methods.retrieve(method).customer is None

@@ -196,7 +196,8 @@ class Life:
     def detach(self, payment_method: str, *, at: float | None = None) -> StripeObject:
         """Detach a payment method from its customer: from then on no list shows it."""
         with self._stripe.lock:
-            after = self.change("payment_methods", payment_method, customer=None, at=at)
+            nobody = {"customer": None, "customer_account": None}
+            after = self.change("payment_methods", payment_method, nobody, at=at)
             self._stripe.unlist("payment_methods", payment_method, account=self._account)
             return after
 
