@@ -37,8 +37,9 @@ MOST_CHANGES: Final = 10_000
 """Changed objects in a window, about: more would take more memory."""
 
 FEW: Final = 10
-"""Lists that are asked for new rows in each run, whatever events tell: what a request each costs is
-nothing against a row that is missed. With more streams, events say which are to be asked."""
+"""Lists that are asked for new rows in each run, whatever events tell, if they are no more: what a
+request each costs is nothing against a row that is missed. With more, events say which are to be
+asked; and always of lists that can't be asked for new rows alone."""
 
 ENOUGH_TO_GUESS: Final = 1_000
 """Events of a window from which is guessed how many there are: a burst is no measure."""
@@ -121,6 +122,11 @@ class Feed:
         self._until = source.now
         self._recent = source.settled - EVENT_LAG - EVENT_OVERLAP
         self._wanted_until = source.span.until
+        self._seen_until = {
+            stream: stream.position.since + EVENT_LAG + EVENT_OVERLAP
+            for stream in self._fed
+            if stream.position
+        }
         positions = [stream.position.begins for stream in self._fed if stream.position]
         begin = min(positions, default=self._until)
         self._waits = False
@@ -264,7 +270,11 @@ class Feed:
             if event.at < position.since and not event.tells_of_removal(signal):
                 continue
             if event.id not in position.applied:
-                self._window.changes.setdefault(signal.family, Changes()).note(event, signal)
+                changes = self._window.changes.setdefault(signal.family, Changes())
+                changes.note(event, signal)
+                if signal.removes and event.at <= self._seen_until[signal.stream]:
+                    # What came after it may have been applied before: an id can be used again.
+                    changes.doubt(event, signal)
             if self._recent <= event.at < self._wanted_until:
                 self._window.remember(signal.stream, event)
 
@@ -333,7 +343,8 @@ class Feed:
     # The end
 
     def _end(self) -> Iterator[Batch | Failure]:
-        if self._saw_any or self._are_few:
+        all_are_asked = self._are_few and all(each.is_listed_by_time for each in self._families)
+        if self._saw_any or all_are_asked:
             self._decide()
         else:
             # Either nothing happened, or no events come of this account: then lists must tell.
@@ -346,5 +357,5 @@ class Feed:
 
     def _decide(self) -> None:
         for family in self._families:
-            family.feed_ends(vouches=self._saw_any and not self._are_few)
+            family.feed_ends(tells=self._saw_any, few=self._are_few)
         self._families = []

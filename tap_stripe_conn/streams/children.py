@@ -62,11 +62,11 @@ def tells_of_none(error: Exception, child: StripeStream) -> bool:
     """Whether an error of one parent's list says that this parent has no children.
 
     It is gone, or a connected account that was let go or lacks a product: the others are still
-    there.
+    there. A proxy's 404 says nothing of it.
     """
     if isinstance(error, (AccountError, NotEnabledError)):
         return child.root.name in _ACCOUNTS
-    return isinstance(error, NotFoundError)
+    return isinstance(error, NotFoundError) and error.from_stripe
 
 
 _ACCOUNTS: Final = frozenset({"accounts", "v2_core_accounts"})

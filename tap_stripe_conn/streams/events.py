@@ -144,6 +144,12 @@ class Changes:
         else:
             self._note_change(event, signal, identifier)
 
+    def doubt(self, event: Event, signal: Signal) -> None:
+        """Have an object looked up that an event says is gone, where its id can be used again."""
+        identifier = event.about(signal.parent_field)
+        if identifier is not None and signal.parent_field is None:
+            self._note_change(event, signal, identifier)
+
     def _note_removal(self, event: Event, signal: Signal, identifier: str) -> None:
         stream = signal.stream
         if signal.parent_field is None:

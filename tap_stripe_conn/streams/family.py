@@ -19,7 +19,6 @@ from tap_stripe_conn.api.errors import (
 )
 from tap_stripe_conn.api.lists import newest_first
 from tap_stripe_conn.api.sweeps import Page
-from tap_stripe_conn.streams.bookmarks import minus_all
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
 from tap_stripe_conn.streams.hydration import Hydration, removed_rows
 from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
@@ -107,6 +106,11 @@ class Family:
     def begun(self) -> bool:
         """Whether the account is known to have the top-level list."""
         return self.answered or self._was_there
+
+    @property
+    def is_listed_by_time(self) -> bool:
+        """Whether the top-level list can be asked for by creation time."""
+        return self.root.resource.created_filter is not None
 
     @property
     def is_changing(self) -> bool:
@@ -202,7 +206,7 @@ class Family:
 
     def save(self) -> None:
         """Move the members' bookmarks to what is written."""
-        if self.answered and self.root.resource.created_filter is not None:
+        if self.answered and self.is_listed_by_time:
             unread = newest_first(
                 [*(span for job in self._lists for span in job.sweep.unread), *self._held_back]
             )
@@ -216,7 +220,7 @@ class Family:
 
     def pages_left(self, lane: Lane) -> float | None:
         """A guess at how many requests of a lane there are to make; None without a clue."""
-        if self.root.resource.created_filter is None:
+        if not self.is_listed_by_time:
             return None
         if lane not in self._children.values():
             return lane.pages_left
@@ -228,13 +232,12 @@ class Family:
 
     def _list(self, spans: Sequence[Range]) -> None:
         """Begin to list what was made within these spans, or all where that can't be asked for."""
-        whole = self.root.resource.created_filter is None
-        if not (any(member.plan.whole for member in self.members) if whole else spans):
+        if not spans:
             return
         also_since = [member.plan.also_since for member in self.members if member is self.root]
         job = ListJob(
             listing=self._listing,
-            spans=[None] if whole else spans,
+            spans=spans if self.is_listed_by_time else [None],
             also_since=next(iter(also_since), None),
         )
         self._lists.append(job)
@@ -242,6 +245,14 @@ class Family:
 
     def _spans(self, name: str) -> list[Range]:
         return newest_first(span for member in self.members for span in getattr(member.plan, name))
+
+    def _list_again(self) -> None:
+        """Begin anew: of the pages that have come, the former plans may have taken less."""
+        self._was_there |= self.answered
+        for job in self._lists:
+            self._top_lane.end(job)
+        self._lists = []
+        self._list(self._spans("walked"))
 
     @property
     def _held_back(self) -> list[Range]:
@@ -359,32 +370,33 @@ class Family:
         """Take what the events of a window say: write what is gone, look up what has changed."""
         yield from self._hydration.change(changes)
 
-    def feed_ends(self, *, vouches: bool) -> None:
+    def feed_ends(self, *, tells: bool, few: bool) -> None:
         """The events have said all.
 
         Args:
-            vouches: Whether they tell of everything new.
+            tells: Whether events come of this account.
+            few: Whether so few lists are read that they are asked for new rows in any case.
         """
         if not self._awaits_feed:
             return
-        if vouches and not self._hydration.is_told_of:
-            for member in self.members:
-                member.plan = member.plan.vouched()
         self._awaits_feed = False
-        if fresh := self._spans("fresh"):
-            self._list(fresh)
+        if self.is_listed_by_time:
+            vouches = tells and not few and not self._hydration.is_told_of
+        else:
+            vouches = tells  # what was made is looked up by its id
+        for member in self.members:
+            member.feed_ends(vouches=vouches)
+        if self.is_listed_by_time:
+            self._list(self._spans("fresh"))
+        elif not vouches:
+            self._list_again()
 
     def read_without_feed(self) -> None:
         """The events may not be read: list everything instead."""
         self._awaits_feed = False
-        before = self._spans("walked")
         for member in self.fed:
             member.begin(self._source, has_feed=False)
-        if self.root.resource.created_filter is None:
-            if not self._lists:
-                self._list([])
-            return
-        self._list([part for span in self._spans("walked") for part in minus_all(span, before)])
+        self._list_again()
 
     def lose_feed(self, error: Exception) -> Iterator[Failure]:
         """The events can't be read: members of which they would tell changes are not whole."""

@@ -29,8 +29,9 @@ INVALID_REQUEST: Final = "invalid_request_error"
 """How Stripe says that there is no such object (https://docs.stripe.com/error-codes); older
 accounts get the words alone."""
 
-HIDE_INLINE: Final = frozenset({"prices", "products"})
-"""Streams whose lists don't show what was made within another object, which events do."""
+HIDE_SOME: Final = frozenset({"prices", "products", "reviews"})
+"""Streams whose lists don't show what was made within another object, or is closed, of which events
+tell."""
 
 HIDE_TEST_CLOCKS: Final = frozenset(
     {"customers", "quotes", "subscription_schedules", "subscriptions"}
@@ -170,7 +171,7 @@ class Hydration:
         created = change.created
         if not takers or created is None or stream is not self._root:
             return bool(takers)
-        if change.removal is not None or change.former or stream.name in HIDE_INLINE:
+        if change.removal is not None or change.former or stream.name in HIDE_SOME:
             return True  # what a list may not show
         plans = [taker.plan for taker in takers]
         return any(plan.wants(created) and not _holds(plan.fresh, created) for plan in plans)

@@ -59,13 +59,15 @@ class Lookups:
     def add(self, changes: Iterable[Change]) -> None:
         """Look up some more."""
         wanted = []
-        by_time = self._listing.created_filter == "range" and self._listing.created_field
+        listing = self._listing
+        # Not children: their lists are each parent's own.
+        by_time = self._stream.resource.parent is None and listing.created_filter == "range"
         for change in changes:
-            if change.created is None or not by_time:
+            if change.created is None or not (by_time and listing.created_field):
                 self._ids.add(change.id)
             else:
                 wanted.append(Wanted(change.id, change.created))
-        lookup = WindowLookup(self._listing, wanted, self._ids)
+        lookup = WindowLookup(listing, wanted, self._ids)
         if not lookup.is_read:
             self._windows.begun.append(LookupJob(stream=self._stream, lookup=lookup))
 

@@ -41,6 +41,8 @@ LIST_EVERY: Final = 7 * DAY
 """Seconds after which a list is asked for new rows though no event told of any: none is known to be
 missing, and none is to be missing for long."""
 
+NO_EVENTS: Final = "these credentials may not read Stripe's events, which tell of changes"
+
 REREAD_EVERY: Final = 23 * 3600
 """Seconds after which rows are read again whose changes no event tells of: once a day, and a daily
 run may come a little early."""
@@ -68,6 +70,9 @@ class Plan:
 
     whole: bool = False
     """Whether a list is read that can't be asked for by creation time."""
+
+    held_back: bool = False
+    """Whether such a list is to be read if no events come of the account."""
 
     listed: int = 0
     """Unix seconds, up to which new rows were listed by the runs before."""
@@ -117,13 +122,22 @@ class Plan:
         if self.bookmark is None:
             return None
         bookmark = self.bookmark.with_unread(unread)
+        if self.held_back:
+            bookmark.until = self.listed
         return bookmark.state() if self.incremental else bookmark.unfinished()
 
     def vouched(self) -> Plan:
-        """The plan where nothing new was made; state keeps when that was last seen in a list."""
-        if not self.fresh or self.bookmark is None:
+        """The plan where no list is to be asked; state keeps when that was last done."""
+        if self.bookmark is None or not (self.fresh or self.held_back):
             return self
-        return replace(self, fresh=(), bookmark=self.bookmark.without(self.fresh, self.listed))
+        bookmark = self.bookmark.without(self.fresh, self.listed)
+        return replace(self, fresh=(), held_back=False, bookmark=bookmark)
+
+    def unvouched(self) -> Plan:
+        """The plan where only lists can tell what is new."""
+        if not self.held_back:
+            return self
+        return replace(self, held_back=False, whole=True, walked=[self.wanted])
 
 
 def plan(  # noqa: PLR0913 - each is a fact of its own about the run
@@ -190,21 +204,23 @@ class _Planning:
                 wanted=self.wanted, spans=[self.source.span], walked=[self.wanted], whole=True
             )
         repair = self.repair
-        bookmark, position = self.bookmark(again=bool(repair)), self.position(again=bool(repair))
+        again = bool(repair) and not self.goes_on
+        bookmark, position = self.bookmark(again=again), self.position(again=again)
         due = self.reread_due(position)
         if due is not None:
             position = replace(position, reread=self.source.settled)
             if self.is_listed_by_time:
                 bookmark = bookmark.again([due])
-        fresh = self.fresh(bookmark) if not repair else []
-        walked = [span for span in bookmark.pending if span not in fresh]
         whole = not self.is_listed_by_time and (self.listed_whole or due is not None)
+        fresh = [] if repair else self.fresh(bookmark)
+        walked = [span for span in bookmark.pending if span not in fresh]
         return Plan(
             wanted=self.wanted,
             spans=[self.source.span],
             walked=[self.wanted] if whole else walked,
             fresh=fresh,
             whole=whole,
+            held_back=not (self.is_listed_by_time or whole),
             listed=0 if self.before is None else self.before.until,
             also_since=self.also_since,
             bookmark=bookmark,
@@ -247,6 +263,17 @@ class _Planning:
             return "start_date is earlier than before"
         return self.untold_since(self.was) if self.incremental else ""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run before began to read all, and only for want of events it would begin anew.
+
+        Where each run begins anew, an account that takes longer than a run is never read.
+        """
+        before, was = self.before, self.was
+        if before is None or was is None or self.repair != NO_EVENTS or not before.pending:
+            return False
+        return before.complete_until is None or was.removals_since is not None
+
     def untold_since(self, was: Position) -> str:
         """Why events can't tell of all changes since then."""
         now, version = self.source.now, self.source.catalogue.api_version
@@ -258,7 +285,7 @@ class _Planning:
                 f"the last {EVENTS_KEPT // DAY} days; what was deleted in between stays unknown"
             )
         if self.is_fed and not self.has_feed:
-            return "these credentials may not read Stripe's events, which tell of changes"
+            return NO_EVENTS
         return ""
 
     def bookmark(self, *, again: bool) -> Bookmark:
@@ -284,10 +311,19 @@ class _Planning:
         version = self.source.catalogue.api_version
         end = self.source.span.until if self.source.span.until < now else None
         fresh = Position(since=max(0, now - LIST_LAG), reread=now, api_version=version, end=end)
+        oldest = self.source.now - EVENTS_STORED
+        if not self.incremental:
+            if was is not None:
+                return was  # of when this whole read began
+            left = Position.of(self.resource.name, self.state)
+            if left is None or not is_fed(self.resource, self.top_level):
+                return fresh
+            # What was deleted before it is told by the next incremental run.
+            return replace(fresh, removals_since=max(left.begins, oldest))
         if was is None or not self.is_fed:
             return replace(fresh, reread=now if was is None or again else was.reread)
         if again:
-            return replace(fresh, removals_since=max(was.begins, self.source.now - EVENTS_STORED))
+            return replace(fresh, removals_since=max(was.begins, oldest))
         return replace(was, api_version=version, since=min(was.since, now), end=end)
 
     def reread_due(self, position: Position) -> Range | None:
@@ -309,7 +345,7 @@ class _Planning:
         before, was = self.before, self.was
         if before is None or was is None or not (self.is_fed and self.top_level.told_of_creation):
             return []
-        if self.source.now - before.until >= LIST_EVERY:
+        if self.is_to_be_listed:
             return []
         since = min(before.until, self.source.settled) - OVERLAP[self.top_level.api_mode]
         if not self.is_dated_child:
@@ -329,11 +365,18 @@ class _Planning:
         return max(self.wanted.since, self.source.now - self.source.mutable_window)
 
     @property
+    def is_to_be_listed(self) -> bool:
+        """Whether the list was not asked for so long that it is, whatever events tell."""
+        before = self.before
+        return before is not None and self.source.now - before.until >= LIST_EVERY
+
+    @property
     def listed_whole(self) -> bool:
         return (
             self.before is None
             or bool(self.repair)
             or not self.top_level.told_of_creation
+            or self.is_to_be_listed
             or self.is_later
             or self.wanted.since < self.before.since
         )

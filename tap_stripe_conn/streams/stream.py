@@ -211,6 +211,12 @@ class StripeStream(Stream):
         if source.get("object") not in self.resource.objects or source.get(own_key) is None:
             raise UnexpectedObjectError(self._unexpected(source))
 
+    def feed_ends(self, *, vouches: bool) -> None:
+        """Learn whether events tell of all that was made since the run before."""
+        self.plan = self.plan.vouched() if vouches else self.plan.unvouched()
+        if self.plan.whole:
+            self._unread = None
+
     def unread(self, spans: Sequence[Range]) -> None:
         """Move the bookmark: of the top-level list, all but `spans` has been written."""
         self.tally.unread(spans)

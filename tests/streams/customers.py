@@ -191,7 +191,7 @@ class Customers:
             return self._sent(self.row(identifier), expand)
         if not known or (ends[0], identifier) in self.gone:
             msg = f"No such customer: {identifier}"
-            raise NotFoundError(msg, http_status=404)
+            raise NotFoundError(msg, http_status=404, type="invalid_request_error")
         return self._page(self.children[ends[0], identifier], query.params, self.page_size)
 
     def _sent(self, row: Object, expand: list[str]) -> Object:
