@@ -55,7 +55,7 @@ from tap_stripe_conn.messages import WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause, joined
 from tap_stripe_conn.run_report import Ending, RunRecord
-from tap_stripe_conn.streams.bookmarks import Bookmark, Position
+from tap_stripe_conn.streams.bookmarks import Bookmark, Owner, Position
 from tap_stripe_conn.streams.outcome import Outcome, Status
 from tap_stripe_conn.streams.plans import DAY, is_fed
 from tap_stripe_conn.streams.source import Source
@@ -184,6 +184,11 @@ class TapStripeConn(Tap):
         self.record.account = account
         return account
 
+    @property
+    def connection(self) -> Connection:
+        """What is known of it, of the account once the credentials are proven."""
+        return Connection.of(self.settings, self.record.account, self.catalogue.api_version)
+
     def examine(self) -> Report:
         """Test the connection: the credentials, then what they can read of the selected streams.
 
@@ -258,6 +263,7 @@ class TapStripeConn(Tap):
             now=by_stripe,
             events=self._events,
             mutable_window=self.settings.mutable_window_days * DAY,
+            owner=Owner(self.connection.account.id or "", self.connection.mode or ""),
         )
 
     @cached_property
@@ -390,7 +396,7 @@ class TapStripeConn(Tap):
         from tap_stripe_conn.ledger.file import open_file  # noqa: PLC0415
         from tap_stripe_conn.ledger.ledger import Ledger  # noqa: PLC0415
 
-        whose = Connection.of(self.settings, self.record.account, self.catalogue.api_version)
+        whose = self.connection
         file = open_file(path, account=whose.account.id, mode=whose.mode, create=create)
         with closing(Ledger(path, file)) as ledger:
             yield ledger

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from typing_extensions import override
 
 from tap_stripe_conn.api.lists import Range, newest_first, rfc3339
 from tap_stripe_conn.config import ConfigError
@@ -109,6 +111,35 @@ class Bookmark:
         return replace(self, pending=common(self.pending, unread))
 
 
+class Owner(NamedTuple):
+    """Whose rows were read."""
+
+    account: str = ""
+    """Its id; empty where the credentials may not read it."""
+
+    mode: str = ""
+    """`live` or `test`; empty where the credentials don't tell."""
+
+    @override
+    def __str__(self) -> str:
+        """For people."""
+        parts = (self.account, self.mode and f"{self.mode} mode")
+        return " in ".join(filter(None, parts))
+
+    def contradicts(self, other: Owner) -> bool:
+        """Whether it is known to be somebody else."""
+        pairs = zip(self, other, strict=True)
+        return any(mine and theirs and mine != theirs for mine, theirs in pairs)
+
+    def completed(self, known: Owner) -> Owner:
+        """With what was known of it before, where it is not now."""
+        return Owner(self.account or known.account, self.mode or known.mode)
+
+
+NOBODY: Final = Owner()
+"""Where nothing is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """What changes a stream's rows tell of: by which events, and by what was read again."""
@@ -131,6 +162,9 @@ class Position:
 
     end: int | None = None
     """Unix seconds: an end_date that had passed. Changes of rows made since are not read."""
+
+    owner: Owner = NOBODY
+    """Whose rows they are."""
 
     @classmethod
     def of(cls, stream: str, state: Mapping[str, Any]) -> Position | None:
@@ -157,6 +191,7 @@ class Position:
             reread=_optional_instant(stream, state, "reread"),
             api_version=str(state.get("api_version") or ""),
             end=None if end is None else _instant(stream, "end", end),
+            owner=Owner(str(state.get("account") or ""), str(state.get("mode") or "")),
         )
 
     def state(self) -> dict[str, Any]:
@@ -172,7 +207,7 @@ class Position:
             state["api_version"] = self.api_version
         if self.end is not None:
             state["end"] = rfc3339(self.end)
-        return state
+        return state | {name: value for name, value in self.owner._asdict().items() if value}
 
     @property
     def begins(self) -> int:

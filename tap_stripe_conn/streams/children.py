@@ -66,7 +66,7 @@ def tells_of_none(error: Exception, child: StripeStream) -> bool:
     """
     if isinstance(error, (AccountError, NotEnabledError)):
         return child.root.name in _ACCOUNTS
-    return isinstance(error, NotFoundError) and error.from_stripe
+    return isinstance(error, NotFoundError) and bool(error.type or error.code)
 
 
 _ACCOUNTS: Final = frozenset({"accounts", "v2_core_accounts"})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tap_stripe_conn.api.lists import Range, newest_first, rfc3339
+from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.bookmarks import Bookmark, Position, common
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def plan(  # noqa: PLR0913 - each is a fact of its own about the run
         has_feed: Whether Stripe's events can be read.
 
     Raises:
-        ConfigError: The state is not one of this tap's.
+        ConfigError: The state is not one of this tap's, or another account's.
     """
     return _Planning(resource, top_level, source, state, incremental, has_feed).plan
 
@@ -191,6 +192,13 @@ class _Planning:
         ):
             # State tells of no whole read that was interrupted.
             self.before = self.was = None
+        owner = self.source.owner
+        if self.was is not None and owner.contradicts(self.was.owner):
+            msg = (
+                f"State of stream {name!r} is of {self.was.owner}, and these credentials are for "
+                f"{owner}: give each its own state, and begin without"
+            )
+            raise ConfigError(msg)
         if self.was and self.was.end is not None and self.is_later and self.is_dated_child:
             # What was made since an end_date that is no more may hang off any parent: the events
             # since then say which.
@@ -207,6 +215,7 @@ class _Planning:
         again = bool(repair) and not self.goes_on
         bookmark, position = self.bookmark(again=again), self.position(again=again)
         due = self.reread_due(position)
+        position = replace(position, owner=self.source.owner.completed(position.owner))
         if due is not None:
             position = replace(position, reread=self.source.settled)
             if self.is_listed_by_time:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import StripeClient
     from tap_stripe_conn.api.lists import Range
     from tap_stripe_conn.catalogue.resources import Catalogue
+    from tap_stripe_conn.streams.bookmarks import Owner
     from tap_stripe_conn.streams.stream import StripeStream
 
 
@@ -35,3 +36,6 @@ class Source:
 
     mutable_window: int
     """Seconds for which rows are read again whose changes no event tells of."""
+
+    owner: Owner
+    """Whose account it is."""

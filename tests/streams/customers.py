@@ -13,6 +13,7 @@ from tap_stripe_conn.api.errors import CursorGoneError, NotFoundError
 from tap_stripe_conn.api.lists import Range
 from tap_stripe_conn.api.traffic import TrafficCounter
 from tap_stripe_conn.catalogue.resources import load_catalogue
+from tap_stripe_conn.streams.bookmarks import NOBODY
 from tap_stripe_conn.streams.changes import Feed
 from tap_stripe_conn.streams.family import Family
 from tap_stripe_conn.streams.source import Source
@@ -238,7 +239,9 @@ def streams() -> dict[str, StripeStream]:
 def source(now: int = NOW) -> Source:
     client = cast("StripeClient", SimpleNamespace(traffic=TrafficCounter()))
     events = streams()["events"]
-    return Source(client, load_catalogue(), Range(0, now + 1), now, now, events, 30 * 86_400)
+    return Source(
+        client, load_catalogue(), Range(0, now + 1), now, now, events, 30 * 86_400, NOBODY
+    )
 
 
 def begin(

@@ -14,7 +14,7 @@ from typing_extensions import override
 from tap_stripe_conn.api.lists import Range, newest_first
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.config import ConfigError
-from tap_stripe_conn.streams.bookmarks import Bookmark, Position, common
+from tap_stripe_conn.streams.bookmarks import NOBODY, Bookmark, Position, common
 from tap_stripe_conn.streams.plans import (
     DAY,
     EVENT_LAG,
@@ -164,6 +164,7 @@ class Run(NamedTuple):
             now,
             cast("StripeStream", None),
             mutable_window=30 * DAY,
+            owner=NOBODY,
         )
 
 
