@@ -130,7 +130,7 @@ class _Told:
         if not read:
             return cls((), (), UNKNOWN if read is known else UNREAD)
         overlap = OVERLAP[stream.resource.api_mode]
-        since = position_of(bookmark) or coverage.known_until or read[0].until
+        since = position_of(stream.name, bookmark) or coverage.known_until or read[0].until
         untold = newest_first([Range(since - overlap, _ALL.until), *coverage.unknown])
         end = min(read[0].until, source.settled) - overlap
         read = common(read, [source.span])
