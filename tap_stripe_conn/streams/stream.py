@@ -354,17 +354,19 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_rows(self, rows: Sequence[Row]) -> None:
-        """Write a RECORD message for each row."""
-        with self._stripe_tap.telling(self.resource, rows):
-            self._write_rows(rows)
+    def write_rows(self, rows: Sequence[Row]) -> int:
+        """Write a RECORD message for each row, or as many as stream maps make of it.
 
-    def _write_rows(self, rows: Iterable[Row]) -> None:
-        if self._plain:
-            messages = self._plain_messages(rows)
-        else:
-            messages = (message for row in rows for message in self._generate_record_messages(row))
-        self._stripe_tap.write_messages(messages)
+        Returns:
+            How many were written.
+        """
+        with self._stripe_tap.telling(self.resource, rows):
+            if self._plain:
+                self._stripe_tap.write_messages(self._plain_messages(rows))
+                return len(rows)
+            mapped = [each for row in rows for each in self._generate_record_messages(row)]
+            self._stripe_tap.write_messages(mapped)
+            return len(mapped)
 
     def _plain_messages(self, rows: Iterable[Row]) -> Iterator[RecordMessage]:
         now = utc_now()
