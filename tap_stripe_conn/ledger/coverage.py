@@ -62,5 +62,8 @@ def position_of(stream: str, state: Mapping[str, Any]) -> int:
 
 
 def is_in_time(resource: Resource) -> bool:
-    """Whether state tells of a stream which of its rows are told, by their own creation time."""
-    return resource.listed_by_time and resource.parent is None
+    """Whether state tells of a stream which of its rows are told, by their own creation time.
+
+    Of one that each run reads whole it tells nothing, once a run has ended.
+    """
+    return resource.incremental and resource.listed_by_time and resource.parent is None
