@@ -103,6 +103,7 @@ def test_what_events_told_of_is_counted_by_what_became_of_it(
     kept, deleted, _ = (stripe.life.create("customers", email="a@b.example")["id"] for _ in "123")
     stripe.clock.advance(days=2)
     first = tap(select=["customers"])
+    stripe.clock.advance(hours=1)
     stripe.life.change("customers", kept, email="ada@example.com")
     stripe.life.delete("customers", deleted)
     stripe.clock.advance(hours=1)
