@@ -285,10 +285,10 @@ class Sync:
         stream, rows, way = batch
         self._write_schema(stream)
         with self._progress.writing():
-            stream.write_rows(rows)
-        self._metrics[stream.name].counter.increment(len(rows))
-        self._rows[stream.name] += len(rows)
-        stream.tally.rows[way] += len(rows)
+            written = stream.write_rows(rows)
+        self._metrics[stream.name].counter.increment(written)
+        self._rows[stream.name] += written
+        stream.tally.rows[way] += written
         self._rows_since_state += len(rows)
 
     def _write_schema(self, stream: StripeStream) -> None:

@@ -23,13 +23,13 @@ from tap_stripe_conn.api.lookups import IdLookup
 from tap_stripe_conn.api.sweeps import Sweep
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.findings import PARTLY, UNKNOWN, UNREAD, Finding
-from tap_stripe_conn.ledger.coverage import is_in_time, position_of, spans_told
+from tap_stripe_conn.ledger.coverage import is_in_time, spans_told
 from tap_stripe_conn.ledger.entries import hash_of, key_of
-from tap_stripe_conn.streams.bookmarks import common
+from tap_stripe_conn.streams.bookmarks import Position, common
 from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none
 from tap_stripe_conn.streams.family import ENDS_THE_RUN
 from tap_stripe_conn.streams.outcome import Outcome, Status, trouble
-from tap_stripe_conn.streams.plans import OVERLAP
+from tap_stripe_conn.streams.plans import EVENTS_KEPT, OVERLAP, REREAD_EVERY, is_fed, reread_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -45,10 +45,6 @@ if TYPE_CHECKING:
 
 WORTH: Final = 10
 """How many rows of the sample a request for one parent's children counts for."""
-
-EVENTS_KEPT: Final = 29 * 86_400
-"""Seconds that events tell of. Stripe keeps them for 30 days
-(https://docs.stripe.com/api/events)."""
 
 MOST_UNDER_WAY: Final = 64
 LONGEST_WAIT: Final = 1.0
@@ -115,6 +111,10 @@ class _Told:
     remark: str
     """What can't be compared, and why."""
 
+    reread_since: int | None = None
+    """Creation time from which on top-level rows are read again by the next run, or that of the
+    next day, whatever events tell; None where none are."""
+
     @classmethod
     def of(
         cls,
@@ -130,14 +130,19 @@ class _Told:
         if not read:
             return cls((), (), UNKNOWN if read is known else UNREAD)
         overlap = OVERLAP[stream.resource.api_mode]
-        since = position_of(bookmark) or coverage.known_until or read[0].until
+        position = Position.of(stream.name, bookmark)
+        since = position.since if position else coverage.known_until or read[0].until
         untold = newest_first([Range(since - overlap, _ALL.until), *coverage.unknown])
         end = min(read[0].until, source.settled) - overlap
         read = common(read, [source.span])
         closed = common(common(read, known), [Range(0, end)])
         if not closed:
             return cls((), (), UNKNOWN)
-        return cls(closed, untold, "" if read == common(read, known) else PARTLY)
+        reread = (position.reread if position else 0) or since - REREAD_EVERY
+        # A run that kept no ledger may have read rows again that had changed before.
+        then = min([reread, *(span.since for span in coverage.unknown)])
+        remark = "" if read == common(read, known) else PARTLY
+        return cls(closed, untold, remark, _reread_since(stream, then, source.mutable_window))
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,9 @@ class _Doubt:
 
     is_settled: bool = False
     """Whether nothing that has happened since can explain it."""
+
+    is_reread: bool = False
+    """Whether the target will be told of it whatever events tell."""
 
 
 class Comparison:
@@ -176,6 +184,7 @@ class Comparison:
         self._sample = self._left = sample
         self._chance = chance
         self._seen: set[str] = set()
+        self._parents: dict[str, int | None] = {}
         self._asked = stream.root
         self._answered = False
 
@@ -262,6 +271,7 @@ class Comparison:
 
     def _reading_children_of(self, row: Object, parent: Parent) -> Generator[Query, Object, bool]:
         """Read one parent's, and say whether these are all."""
+        self._parents[row["id"]] = self.stream.root.created(row)
         # Those that are embedded lack the fields that only come when asked for.
         fields_lack = parent.embedded_by_expand or bool(self.stream.resource.expand)
         embedded = children_in(row, self.stream)
@@ -302,20 +312,29 @@ class Comparison:
                 continue
             finding.compared += 1
             ids = frozenset({key, row.get("id", key), parent or key})
+            reread = self._is_reread(created if parent is None else self._parents[parent])
             if told.get(key) is None:
                 is_new = key not in told and created is not None and is_in_time(stream.resource)
-                self.doubts.append(_Doubt(key, finding.missing, ids, is_settled=is_new))
+                self.doubts.append(_Doubt(key, finding.missing, ids, is_new, reread))
             elif told[key] != hash_of(row):
-                self.doubts.append(_Doubt(key, finding.stale, ids))
+                self.doubts.append(_Doubt(key, finding.stale, ids, is_reread=reread))
         self._left -= len(rows)
         return self._left > 0
 
     def _miss(self, told: Mapping[str, str]) -> None:
         """Compare the other way round: what was told (key -> parent) and isn't there."""
+        # Reading again what is there tells nothing of what is not, but by ACTIVATE_VERSION.
+        stream = self.stream
+        is_replaced = not stream.is_incremental and stream.emit_activate_version_messages
+        is_told = is_replaced and self.told.reread_since is not None
         for key in sorted(told.keys() - self._seen):
             self.finding.compared += 1
             ids = frozenset({key, key.rpartition("/")[2], told[key]})
-            self.doubts.append(_Doubt(key, self.finding.gone, ids))
+            self.doubts.append(_Doubt(key, self.finding.gone, ids, is_reread=is_told))
+
+    def _is_reread(self, created: int | None) -> bool:
+        since = self.told.reread_since
+        return since is not None and (created is None or created >= since)
 
 
 def windows(
@@ -475,25 +494,31 @@ def _excuse(
 ) -> None:
     """Name the rows that are in doubt, but for those that something has happened to since."""
     doubted = [comparison for comparison in comparisons if comparison.doubts]
-    told_of = [each for each in doubted if _has_events(each.stream)]
-    open_doubts = [doubt for each in told_of for doubt in each.doubts if not doubt.is_settled]
-    happened: dict[str, list[int]] = {name: [] for doubt in open_doubts for name in doubt.ids}
+    open_doubts = {
+        each: doubts
+        for each in doubted
+        if _hears_of_changes(each.stream)
+        and (doubts := [it for it in each.doubts if not (it.is_settled or it.is_reread)])
+    }
+    names = {name for doubts in open_doubts.values() for doubt in doubts for name in doubt.ids}
+    happened: dict[str, list[int]] = {name: [] for name in names}
     if open_doubts:
-        since = min(each.told.untold[-1].since for each in told_of)
+        since = min(each.told.untold[-1].since for each in open_doubts)
 
         def fail(error: Exception) -> None:
             why = trouble(error, events, events).reason
-            for each in told_of:
+            for each in open_doubts:
                 each.finding.remark = f"what has changed since can't be told, events: {why}"
 
         _drive([_Asked(_reading_events(events, since, happened), fail)], source, limiter)
     for comparison in doubted:
         untold = comparison.told.untold
-        nobody_knows = comparison not in told_of or untold[-1].since < source.settled - EVENTS_KEPT
+        too_long_ago = untold[-1].since < source.settled - EVENTS_KEPT
+        nobody_knows = too_long_ago and _hears_of_changes(comparison.stream)
         for doubt in comparison.doubts:
             moments = (moment for name in doubt.ids for moment in happened.get(name, ()))
-            may_have = nobody_knows or any(_within(moment, untold) for moment in moments)
-            if may_have and not doubt.is_settled:
+            has_changed = nobody_knows or any(_within(moment, untold) for moment in moments)
+            if (doubt.is_reread or has_changed) and not doubt.is_settled:
                 comparison.finding.changed += 1
             else:
                 doubt.names.append(doubt.key)
@@ -505,6 +530,20 @@ def _has_events(stream: StripeStream) -> bool:
 
 
 _TOLD_OF: Final = frozenset({"append_only", "feed", "parent"})
+
+
+def _hears_of_changes(stream: StripeStream) -> bool:
+    """Whether an event leads to a row of the stream being read again."""
+    return _has_events(stream) or is_fed(stream.resource, stream.root.resource)
+
+
+def _reread_since(stream: StripeStream, then: int, window: int) -> int | None:
+    if _has_events(stream):
+        # However much is read again: a change that no event told of is wrong.
+        return None
+    if not stream.is_incremental:
+        return 0
+    return reread_since(stream.resource, stream.root.resource, then, window)
 
 
 def _reading_events(events: StripeStream, since: int, happened: dict[str, list[int]]) -> Reading:

@@ -1,12 +1,18 @@
-"""What the run does while it has nothing to do."""
+"""What the run does while it has nothing to do, and after an error of its own."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+from unittest import mock
 
 import pytest
 from typing_extensions import override
 
 from tap_stripe_conn.api.limits import Limiter
+from tap_stripe_conn.streams.outcome import Status
 from tap_stripe_conn.tap import TapStripeConn
+from tests.contract.conftest import catalog_of
 from tests.fake_stripe import FakeStripe
 
 TWO_SPANS = {
@@ -47,19 +53,45 @@ def test_a_run_that_may_ask_for_no_more_waits_without_turning_in_circles() -> No
         tap = TapStripeConn(
             config={"live_api_key": stripe.secret_key, "api_base": stripe.url},
             state={"bookmarks": {"charges": {"replication_key": "_updated_at", **TWO_SPANS}}},
-            catalog={
-                "streams": [
-                    {
-                        "tap_stream_id": "charges",
-                        "stream": "charges",
-                        "schema": {},
-                        "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
-                    }
-                ]
-            },
+            catalog=catalog_of(["charges"]),
         )
         limiter = Narrowing(rate=1_000, endpoint_rate=1_000)
         tap.__dict__["limiter"] = limiter
         (outcome,) = tap.sync()
         assert outcome.readable
         assert limiter.looked < 100
+
+
+@pytest.mark.usefixtures("capsysbinary")
+def test_an_error_of_the_taps_own_over_what_events_told_costs_one_stream(
+    stripe: FakeStripe, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tap_of(state: dict[str, Any]) -> TapStripeConn:
+        tap = TapStripeConn(
+            config={"live_api_key": stripe.secret_key, "api_base": stripe.url},
+            state=state,
+            catalog=catalog_of(["customers", "products"]),
+        )
+        tap.check_connection()  # by which it knows Stripe's time
+        return tap
+
+    stripe.clock.advance(days=-1)
+    gone = {stream: stripe.life.create(stream)["id"] for stream in ("customers", "products")}
+    first = tap_of({})
+    first.sync()
+    stripe.clock.advance(hours=1)
+    for stream, identifier in gone.items():
+        stripe.life.delete(stream, identifier)
+    stripe.clock.advance(hours=1)
+    before = json.loads(json.dumps(first.state))
+    second = tap_of(json.loads(json.dumps(before)))
+    customers = second.stripe_streams["customers"]
+    with mock.patch.object(customers, "removed_row", side_effect=KeyError("made up")):
+        failed, complete = second.sync()
+    assert (failed.stream, failed.status) == ("customers", Status.FAILED)
+    assert failed.reason == "failed: by an error of the tap's own, KeyError('made up')"
+    assert (complete.stream, complete.status, complete.rows) == ("products", Status.COMPLETE, 1)
+    assert "events can't be read" not in caplog.text
+    after = second.state["bookmarks"]
+    assert after["customers"] == before["bookmarks"]["customers"]
+    assert after["products"]["changes_since"] > before["bookmarks"]["products"]["changes_since"]

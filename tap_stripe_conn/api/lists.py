@@ -52,6 +52,21 @@ def newest_first(spans: Iterable[Range]) -> list[Range]:
     return merged
 
 
+def without(spans: Iterable[Range], others: Iterable[Range]) -> list[Range]:
+    """The spans but for what lies within others, newest first."""
+    left = list(spans)
+    for other in others:
+        left = [
+            part
+            for span in left
+            for part in (
+                Range(span.since, min(span.until, other.since)),
+                Range(max(span.since, other.until), span.until),
+            )
+        ]
+    return newest_first(left)
+
+
 class Query(NamedTuple):
     """One request for a page."""
 

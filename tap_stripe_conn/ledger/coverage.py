@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tap_stripe_conn.api.lists import Range, newest_first
-from tap_stripe_conn.streams.bookmarks import Bookmark
+from tap_stripe_conn.api.lists import Range, without
+from tap_stripe_conn.streams.bookmarks import Bookmark, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from tap_stripe_conn.catalogue.resources import Resource
@@ -56,32 +55,15 @@ def is_unfinished(state: Mapping[str, Any]) -> bool:
     return "pending" in state and "replication_key" not in state
 
 
-def without(spans: Iterable[Range], others: Collection[Range]) -> list[Range]:
-    """The spans but for what lies within others, newest first."""
-    left = list(spans)
-    for other in others:
-        left = [
-            part
-            for span in left
-            for part in (
-                Range(span.since, min(span.until, other.since)),
-                Range(max(span.since, other.until), span.until),
-            )
-        ]
-    return newest_first(left)
-
-
-def position_of(bookmark: Mapping[str, Any]) -> int:
+def position_of(stream: str, state: Mapping[str, Any]) -> int:
     """Unix seconds, up to which changes are told as a stream's state says; 0 where it doesn't."""
-    names = ("changes_since", "replication_key_value", "until")
-    text = str(next((bookmark[name] for name in names if bookmark.get(name)), ""))
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return 0
-    return int(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp())
+    position = Position.of(stream, state)
+    return 0 if position is None else position.since
 
 
 def is_in_time(resource: Resource) -> bool:
-    """Whether state tells of a stream which of its rows are told, by their own creation time."""
-    return resource.listed_by_time and resource.parent is None
+    """Whether state tells of a stream which of its rows are told, by their own creation time.
+
+    Of one that each run reads whole it tells nothing, once a run has ended.
+    """
+    return resource.incremental and resource.listed_by_time and resource.parent is None

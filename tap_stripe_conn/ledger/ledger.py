@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_stripe_conn.api.lists import Range, newest_first
+from tap_stripe_conn.api.lists import Range, newest_first, without
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.ledger.coverage import (
     Coverage,
@@ -25,7 +25,6 @@ from tap_stripe_conn.ledger.coverage import (
     is_unfinished,
     position_of,
     spans_told,
-    without,
 )
 from tap_stripe_conn.ledger.entries import (
     Entry,
@@ -284,7 +283,7 @@ class Ledger:
         if afresh or (incremental and not bookmark):
             self._has_forgotten |= account.coverage != Coverage()
             account.first_run, account.coverage = self._run, Coverage()
-        coverage, position = account.coverage, position_of(bookmark)
+        coverage, position = account.coverage, position_of(stream.name, bookmark)
         missed = Range(coverage.known_until or position, position)
         account.coverage = replace(coverage, unknown=newest_first([*coverage.unknown, missed]))
         if incremental or not is_unfinished(bookmark):
@@ -301,7 +300,7 @@ class Ledger:
             return False
         account.seen = bookmark
         old = account.coverage
-        position = max(position_of(bookmark), old.known_until or 0)
+        position = max(position_of(name, bookmark), old.known_until or 0)
         account.coverage = replace(old, known_until=position)
         if account.is_in_time:
             new = without(spans_told(name, bookmark), account.before)

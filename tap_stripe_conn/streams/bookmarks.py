@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from typing_extensions import override
 
-from tap_stripe_conn.api.lists import Range, newest_first, rfc3339
+from tap_stripe_conn.api.lists import Range, newest_first, rfc3339, without
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.rows import UPDATED_AT
 
@@ -80,7 +80,7 @@ class Bookmark:
         until = min(self.until, now)
         read = Range(self.since, until - overlap)
         missing = [
-            *_minus(wanted, read),
+            *without([wanted], [read]),
             *(_common(wanted, _common(read, span)) for span in self.pending),
         ]
         return Bookmark(
@@ -97,8 +97,7 @@ class Bookmark:
 
     def without(self, spans: Sequence[Range], until: int) -> Bookmark:
         """The bookmark of a run that does not read the newest `spans`, all after `until`."""
-        left = [part for span in self.pending for part in minus_all(span, spans)]
-        return replace(self, until=until, pending=newest_first(left))
+        return replace(self, until=until, pending=without(self.pending, spans))
 
     def _read_from(self, moment: int, until: int) -> int:
         """Up to where everything from `moment` on is read; `moment` itself if there is a gap."""
@@ -233,23 +232,6 @@ def common(spans: Iterable[Range], others: Sequence[Range]) -> list[Range]:
     return newest_first(_common(span, other) for span in spans for other in others)
 
 
-def minus_all(span: Range, others: Iterable[Range]) -> list[Range]:
-    """What of a span lies within none of the others."""
-    parts = [span]
-    for other in others:
-        parts = [part for whole in parts for part in _minus(whole, other)]
-    return newest_first(parts)
-
-
-def _minus(span: Range, other: Range) -> list[Range]:
-    if other.since >= other.until:
-        return [span]
-    return [
-        Range(span.since, min(span.until, other.since)),
-        Range(max(span.since, other.until), span.until),
-    ]
-
-
 def _common(span: Range, other: Range) -> Range:
     return Range(max(span.since, other.since), min(span.until, other.until))
 
@@ -269,7 +251,9 @@ def _spans(stream: str, state: Mapping[str, Any], name: str) -> list[Range]:
 
 
 def _ids(stream: str, state: Mapping[str, Any], name: str) -> frozenset[str]:
-    ids = state.get(name, [])
+    ids = state.get(name)
+    if ids is None:
+        return frozenset()
     if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
         msg = f"State of stream {stream!r}: {name!r} must be a list of ids"
         raise ConfigError(msg)

@@ -335,10 +335,17 @@ class Feed:
         self._waits = True
         for family, changes in self._window.changes.items():
             if family in self._families:
-                changes.settle()
-                yield from family.change(changes)
+                yield from self._tell(family, changes)
         self._window.changes.clear()
         yield from self.go_on()
+
+    def _tell(self, family: Family, changes: Changes) -> Iterator[Batch | Failure]:
+        changes.settle()
+        try:
+            yield from family.change(changes)
+        except Exception as error:  # noqa: BLE001 - one family must not cost the others
+            self.leave(family)
+            yield from family.lose_feed(error)
 
     # The end
 

@@ -340,14 +340,9 @@ class _Planning:
         now, wanted = self.source.now, self.wanted
         if self.before is None or not self.incremental or now - position.reread < REREAD_EVERY:
             return None
-        kinds = {self.resource.changes, self.top_level.changes}
-        if kinds & _ALL:
-            return wanted
-        if kinds & _WINDOWS:
-            # From where the window was then: what changed while it moved is in it.
-            then = min(now, position.reread or self.before.until)
-            return Range(max(wanted.since, then - self.source.mutable_window), wanted.until)
-        return None
+        then = min(now, position.reread or self.before.until)
+        since = reread_since(self.resource, self.top_level, then, self.source.mutable_window)
+        return None if since is None else Range(max(wanted.since, since), wanted.until)
 
     def fresh(self, bookmark: Bookmark) -> list[Range]:
         """The newest span, where events tell whether there is anything in it."""
@@ -396,6 +391,24 @@ def is_fed(resource: Resource, top_level: Resource) -> bool:
     if resource.changes.startswith("parent"):
         return bool(resource.event_types) or top_level.changes.startswith("feed")
     return resource.changes.startswith("feed")
+
+
+def reread_since(resource: Resource, top_level: Resource, then: int, window: int) -> int | None:
+    """Which rows an incremental run reads again, once a day, because no event tells of changes.
+
+    Args:
+        resource: What of Stripe's the stream is.
+        top_level: Whose list leads to it: its parent, or itself.
+        then: Unix seconds of the last time: what changed while the window moved is in it.
+        window: Its seconds.
+
+    Returns:
+        Creation time of the oldest top-level row, in Unix seconds, 0 for all; None for no row.
+    """
+    kinds = {resource.changes, top_level.changes}
+    if kinds & _ALL:
+        return 0
+    return then - window if kinds & _WINDOWS else None
 
 
 _ALL: Final = frozenset({"feed_and_all", "parent_and_all"})

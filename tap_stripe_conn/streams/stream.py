@@ -100,12 +100,12 @@ class StripeStream(Stream):
             self.root.resource,
             source,
             self.tap_state.get("bookmarks", {}).get(self.name, {}),
-            incremental=self.replication_method == REPLICATION_INCREMENTAL,
+            incremental=self.is_incremental,
             has_feed=has_feed,
         )
         self.tally.begin([*self.plan.walked, *self.plan.fresh])
         self.position = self.plan.position
-        if self.replication_method != REPLICATION_INCREMENTAL and self._stream_version is None:
+        if not self.is_incremental and self._stream_version is None:
             self._stream_version = self._version(source)
         # Of a list that is read whole, state tells nothing until it is.
         self._unread = None if self.plan.whole else self.plan.pending
@@ -213,6 +213,10 @@ class StripeStream(Stream):
 
     def feed_ends(self, *, vouches: bool) -> None:
         """Learn whether events tell of all that was made since the run before."""
+        if vouches:
+            self.tally.spare(self.plan.fresh)
+        elif self.plan.held_back:
+            self.tally.begin([self.plan.wanted])
         self.plan = self.plan.vouched() if vouches else self.plan.unvouched()
         if self.plan.whole:
             self._unread = None
@@ -261,6 +265,11 @@ class StripeStream(Stream):
         else:
             del bookmarks[self.name]
         self.state_manager.is_flushed = False
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether a run after the first reads only what is new or may have changed."""
+        return self.replication_method == REPLICATION_INCREMENTAL
 
     @property
     def shown_by(self) -> StripeStream:
@@ -345,17 +354,19 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_rows(self, rows: Sequence[Row]) -> None:
-        """Write a RECORD message for each row."""
-        with self._stripe_tap.telling(self.resource, rows):
-            self._write_rows(rows)
+    def write_rows(self, rows: Sequence[Row]) -> int:
+        """Write a RECORD message for each row, or as many as stream maps make of it.
 
-    def _write_rows(self, rows: Iterable[Row]) -> None:
-        if self._plain:
-            messages = self._plain_messages(rows)
-        else:
-            messages = (message for row in rows for message in self._generate_record_messages(row))
-        self._stripe_tap.write_messages(messages)
+        Returns:
+            How many were written.
+        """
+        with self._stripe_tap.telling(self.resource, rows):
+            if self._plain:
+                self._stripe_tap.write_messages(self._plain_messages(rows))
+                return len(rows)
+            mapped = [each for row in rows for each in self._generate_record_messages(row)]
+            self._stripe_tap.write_messages(mapped)
+            return len(mapped)
 
     def _plain_messages(self, rows: Iterable[Row]) -> Iterator[RecordMessage]:
         now = utc_now()

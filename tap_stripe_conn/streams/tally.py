@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tap_stripe_conn.api.lists import Range, newest_first
+from tap_stripe_conn.api.lists import Range, newest_first, without
 from tap_stripe_conn.streams.bookmarks import common
 
 if TYPE_CHECKING:
@@ -62,18 +62,13 @@ class Tally:
         """Of what is to be read, all but `spans` is written."""
         self.pending = common(self._current, spans)
 
+    def spare(self, spans: Sequence[Range]) -> None:
+        """Of what was to be read, these needn't be."""
+        self._current = without(self._current, spans)
+        self._planned = without(self._planned, spans)
+        self.pending = without(self.pending, spans)
+
     @property
     def finished(self) -> list[Range]:
         """What is read of what was to be read, newest first."""
-        left = self._planned
-        for pending in self.pending:
-            left = [part for span in left for part in _minus(span, pending)]
-        return newest_first(left)
-
-
-def _minus(span: Range, other: Range) -> tuple[Range, Range]:
-    """What of a span is before another, and what after; either may be empty."""
-    return (
-        Range(span.since, min(span.until, max(span.since, other.since))),
-        Range(max(span.since, min(span.until, other.until)), span.until),
-    )
+        return without(self._planned, self.pending)

@@ -118,6 +118,50 @@ def test_what_events_told_of_is_counted_by_what_became_of_it(
     assert customers["traffic"]["requests"] >= by_id
 
 
+def test_a_list_that_was_not_asked_is_no_span_that_was_read(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    # Of more than ten lists, only those are asked for new rows that events tell something of.
+    lists = ["charges", "coupons", "credit_notes", "customers", "disputes", "invoices", "payouts"]
+    lists += ["plans", "prices", "products", "tax_rates", "transfers"]
+    stripe.clock.advance(days=-1)
+    first = tap(select=lists)
+    stripe.clock.advance(hours=2)
+    stripe.life.create("customers")
+    stripe.clock.advance(hours=1)
+    stripe.requests.clear()
+    run = tap(select=lists, report_file="report.json", state=first.state)
+    assert run.ids("customers") != []
+    streams = by_stream(report(tap))
+    before, after = (each.bookmark("customers") for each in (first, run))
+    (finished,) = streams["customers"]["ranges"]["finished"]
+    assert finished[0] < before["replication_key_value"] < finished[1]
+    assert finished[1] == after["replication_key_value"]
+    assert stripe.list_pages("charges") == []
+    assert streams["charges"]["ranges"] == {"finished": [], "pending": []}
+
+
+def test_rows_are_counted_as_they_are_written_after_stream_maps(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    for email in ("ada@example.com", "bob@example.com", "eve@example.com"):
+        stripe.add("customers", {"email": email})
+    for maps, written_as in (
+        ({"customers": {"__filter__": "email[0] != 'e'"}}, {"customers": 2}),
+        (
+            {"customers": {}, "people": {"__source__": "customers"}},
+            {"customers": 3, "people": 3},
+        ),
+    ):
+        run = tap(select=["customers"], report_file="report.json", stream_maps=maps)
+        assert run.code == 0
+        assert records(run) == written_as
+        count = sum(written_as.values())
+        assert written(tap) == {"customers": count}
+        assert report(tap)["rows"] == count
+        assert f": {count} rows of 1 streams" in run.stderr
+
+
 def test_what_could_not_be_read_is_named_with_the_reason(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:

@@ -290,3 +290,75 @@ def test_what_events_told_of_is_complete_and_what_no_list_shows_is_not_called_go
         "",
         "complete",
     ]
+
+
+def test_an_edit_without_an_event_is_stale_once_no_run_will_read_the_row_again(
+    tap: TapCommand, stripe: FakeStripe, ledger: Path
+) -> None:
+    told_at = time.time() - 3 * HOUR
+    stripe.now = lambda: told_at
+    old, told, young = (
+        stripe.add("payment_intents", created=told_at - days * 24 * HOUR)["id"]
+        for days in (100, 100, 29)
+    )
+    select = ["checkout_session_line_items", "payment_intents"]
+    lines = []
+    for days in (31, 29):
+        session = stripe.add("checkout_sessions", created=told_at - days * 24 * HOUR)["id"]
+        (line,) = stripe.seed("checkout_session_line_items", 1, parent=session)
+        lines.append(f"{session}/{line}")
+    run = tap(select=select, ledger_file=str(ledger))
+    stripe.now = lambda: told_at + HOUR
+    for intent in (old, told, young):
+        stripe.update("payment_intents", intent, {"description": "changed"})
+    for line in lines:
+        stripe.update("checkout_session_line_items", line.split("/")[1], {"description": "changed"})
+    event = {"type": "payment_intent.succeeded", "data": {"object": {"id": told}}}
+    stripe.add("events", event, created=stripe.now())
+    stripe.now = lambda: told_at + 2 * HOUR
+    verified = tap("--verify", state=run.state, select=select, ledger_file=str(ledger))
+    assert verified.code == 3
+    assert verified.stdout.splitlines()[4:8] == [
+        "checkout_session_line_items         2  1 stale, 1 changed since",
+        f"    stale: {lines[0]}",
+        "payment_intents                     3  1 stale, 2 changed since",
+        f"    stale: {old}",
+    ]
+    # With the state that a run leaves which has read what it can read, nothing else is wrong.
+    stripe.now = lambda: told_at + 25 * HOUR
+    next_run = tap(state=run.state, select=select, ledger_file=str(ledger))
+    assert {told, young} <= set(next_run.ids("payment_intents"))
+    stripe.now = lambda: told_at + 26 * HOUR
+    assert tap(
+        "--verify", state=next_run.state, select=select, ledger_file=str(ledger)
+    ).stdout.splitlines()[4:8] == [
+        "checkout_session_line_items         2  1 stale",
+        f"    stale: {lines[0]}",
+        "payment_intents                     3  1 stale",
+        f"    stale: {old}",
+    ]
+
+
+def test_what_went_from_a_stream_that_is_read_whole_is_gone_unless_its_version_tells(
+    tap: TapCommand, stripe: FakeStripe, ledger: Path
+) -> None:
+    kept, dropped = stripe.seed("radar_value_lists", 2)
+    select = ["radar_value_lists"]
+    run = tap(select=select, ledger_file=str(ledger))
+    stripe.update("radar_value_lists", kept, {"name": "changed"})
+    stripe.delete("radar_value_lists", dropped)
+    verified = tap("--verify", state=run.state, select=select, ledger_file=str(ledger))
+    assert verified.code == 3
+    assert verified.stdout.splitlines()[4:6] == [
+        "radar_value_lists         2  1 gone, 1 changed since",
+        f"    gone: {dropped}",
+    ]
+    next_run = tap(
+        "--verify",
+        state=run.state,
+        emit_activate_version_messages=True,
+        select=select,
+        ledger_file=str(ledger),
+    )
+    assert next_run.code == 0
+    assert "radar_value_lists         2  complete, 2 changed since" in next_run.stdout

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_stripe_conn.api.lists import Range, newest_first
+from tap_stripe_conn.api.lists import Range, newest_first, without
 from tap_stripe_conn.config import ConfigError
 from tap_stripe_conn.streams.bookmarks import Bookmark, Position
 
@@ -212,6 +212,15 @@ def test_spans_become_the_fewest_with_the_same_seconds_newest_first(among: list[
     assert all(later.since > earlier.until for later, earlier in pairwise(merged))
 
 
+@given(st.lists(spans, max_size=4), st.lists(spans, max_size=4))
+def test_spans_without_others_have_the_seconds_that_these_have_not(
+    among: list[Range], others: list[Range]
+) -> None:
+    left = without(among, others)
+    assert seconds(*left) == seconds(*among) - seconds(*others)
+    assert left == newest_first(left)
+
+
 def test_what_lies_in_the_future_is_not_read_whatever_the_bookmark_says() -> None:
     bookmark = Bookmark(until=9_000).extended(Range(0, 5_000), overlap=10, now=5_000)
     assert (bookmark.until, bookmark.pending) == (5_000, [Range(4_990, 5_000)])
@@ -241,6 +250,14 @@ def test_a_state_without_a_word_on_events_has_the_position_of_its_rows() -> None
     state = {"replication_key_value": "2023-11-14T22:13:20Z"}
     assert Position.of("charges", state) == Position(since=1_700_000_000)
     assert Position.of("charges", {}) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["changes_since", "changes_applied", "removals_since", "reread", "api_version", "end"]
+)
+def test_null_in_state_says_as_little_as_nothing(name: str) -> None:
+    state = {"replication_key_value": "2023-11-14T22:13:20Z"}
+    assert Position.of("charges", {**state, name: None}) == Position.of("charges", state)
 
 
 @given(positions, moments, ids)

@@ -31,6 +31,19 @@ def test_what_was_to_be_read_is_either_finished_or_pending(
     assert (tally.finished, tally.pending) == (planned, [])
 
 
+@given(SPANS, SPANS, SPANS)
+def test_what_needs_no_reading_is_neither_finished_nor_pending(
+    planned: list[Range], spared: list[Range], unread: list[Range]
+) -> None:
+    tally = Tally()
+    tally.begin(planned)
+    tally.spare(spared)
+    assert (tally.finished, seconds(tally.pending)) == ([], seconds(planned) - seconds(spared))
+    tally.unread(unread)
+    assert seconds(tally.pending) == (seconds(planned) - seconds(spared)) & seconds(unread)
+    assert seconds(tally.finished) == seconds(planned) - seconds(spared) - seconds(unread)
+
+
 def test_what_an_interrupted_run_left_counts_beside_what_is_read_after_it() -> None:
     tally = Tally()
     tally.begin([Range(10, 20)])
