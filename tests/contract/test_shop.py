@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,11 +124,18 @@ def test_payouts_pay_out_what_their_transactions_net(stripe: FakeStripe) -> None
     for payout in stripe.objects("payouts"):
         inside = stripe.objects("payout_balance_transactions", parent=payout["id"])
         own = transactions[payout["balance_transaction"]]
-        assert sum(row["net"] for row in inside) == -own["net"] == payout["amount"]
+        paid = [row for row in inside if row["id"] != own["id"]]
+        assert len(paid) == len(inside) - 1
+        assert sum(row["net"] for row in paid) == -own["net"] == payout["amount"]
+        assert {row["currency"] for row in inside} == {payout["currency"]}
         paid_out += [row["id"] for row in inside]
     assert len(paid_out) == len(set(paid_out))
-    left = sum(row["net"] for row in transactions.values())
-    assert stripe.objects("balance")[0]["available"][0]["amount"] == left
+    left: Counter[str] = Counter()
+    for row in transactions.values():
+        left[row["currency"]] += row["net"]
+    available = stripe.objects("balance")[0]["available"]
+    assert {each["currency"]: each["amount"] for each in available} == left
+    assert left.keys() == {"eur", "usd"}
 
 
 def test_each_transaction_nets_amount_less_fee_and_has_its_source(stripe: FakeStripe) -> None:
@@ -139,7 +148,9 @@ def test_each_transaction_nets_amount_less_fee_and_has_its_source(stripe: FakeSt
     for row in stripe.objects("balance_transactions"):
         assert row["net"] == row["amount"] - row["fee"]
         assert sum(detail["amount"] for detail in row["fee_details"]) == row["fee"]
-        assert abs(row["amount"]) == sources[row["type"]][row["source"]]["amount"]
+        source = sources[row["type"]][row["source"]]
+        assert (row["exchange_rate"] is None) == (row["currency"] == source["currency"])
+        assert abs(row["amount"]) == round(source["amount"] * (row["exchange_rate"] or 1))
 
 
 def test_refunds_are_what_charges_say_they_gave_back(stripe: FakeStripe) -> None:
@@ -191,11 +202,55 @@ def test_events_are_of_the_last_thirty_days(stripe: FakeStripe) -> None:
     assert UNTIL - 31 * DAY < min(times) < max(times) < UNTIL
 
 
+def test_subscriptions_are_invoiced_for_one_period_after_the_other(stripe: FakeStripe) -> None:
+    periods: dict[str, list[tuple[int, int]]] = {}
+    for line in reversed(stripe.objects("invoice_line_items")):
+        period = (line["period"]["start"], line["period"]["end"])
+        if period not in periods.setdefault(line["subscription"], []):
+            periods[line["subscription"]].append(period)
+    subscriptions = rows(stripe, "subscriptions")
+    assert periods.keys() == subscriptions.keys()
+    for name, subscription in subscriptions.items():
+        own = sorted(periods[name])
+        assert own[0][0] == subscription["start_date"]
+        assert all(end == start for (_, end), (start, _) in pairwise(own))
+        ended = subscription["ended_at"] or UNTIL - DAY // 2  # midnight
+        assert own[-1][0] <= ended <= own[-1][1], "it goes on, or ends in or with a period"
+        for item in stripe.objects("subscription_items", parent=name):
+            assert (item["current_period_start"], item["current_period_end"]) == own[-1]
+        newest = max(row["created"] for row in invoices_of(stripe, name))
+        assert rows(stripe, "invoices")[subscription["latest_invoice"]]["created"] == newest
+
+
+def test_prices_recur_monthly_and_yearly_in_three_currencies(stripe: FakeStripe) -> None:
+    used = {
+        (item["price"]["currency"], item["price"]["recurring"]["interval"])
+        for item in stripe.objects("subscription_items")
+    }
+    assert used == set(product(("eur", "jpy", "usd"), ("month", "year")))
+    for item in stripe.objects("subscription_items"):
+        owner = rows(stripe, "subscriptions")[item["subscription"]]
+        assert item["price"]["currency"] == owner["currency"]
+    assert {row["currency"] for row in stripe.objects("payouts")} == {"eur", "usd"}
+
+
+def invoices_of(stripe: FakeStripe, subscription: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in stripe.objects("invoices")
+        if row["parent"]["subscription_details"]["subscription"] == subscription
+    ]
+
+
 def test_a_later_end_has_the_same_objects_and_more(stripe: FakeStripe) -> None:
     later = shop(UNTIL + 20 * DAY)
     for stream in STREAMS:
         before, after = rows(stripe, stream), rows(later, stream)
         if stream == "events":
             before = {name: row for name, row in before.items() if name in after}
+        if stream in {"subscriptions", "subscription_items"}:
+            moved_on = {name for name, row in before.items() if row != after[name]}
+            assert 0 < len(moved_on) < len(before), "some are renewed, some have ended"
+            before = {name: row for name, row in before.items() if name not in moved_on}
         assert before == {name: after.get(name) for name in before}, stream
     assert len(later.ids("charges")) > len(stripe.ids("charges"))

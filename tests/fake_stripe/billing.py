@@ -1,37 +1,33 @@
-"""What a shop bills: products and prices, subscriptions, their invoices and credit notes."""
+"""What a shop bills: subscriptions, their invoices and credit notes."""
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from tests.fake_stripe.ledger import DAY, HOUR, Course
+from tests.fake_stripe.price_list import MONTHLY, YEARLY, Discount, PriceList
 
 if TYPE_CHECKING:
-    from datetime import date
     from random import Random
 
     from tests.fake_stripe.ledger import Ledger, Payer, Payment
+    from tests.fake_stripe.price_list import Price
     from tests.fake_stripe.store import StripeObject
 
-MONTH = 30 * DAY
-VAT = 19
-"""Per cent, included in every amount."""
-
-PLANS = {"Starter": 1900, "Team": 4900, "Studio": 9900, "Archive": 700, "Priority support": 2900}
-GOODS = {"Notebook": 1400, "Pen": 350, "Sticker sheet": 250, "Onboarding hour": 12000}
 BIG = 12
 """Subscription items of a big customer: more than an embedded list holds."""
 
+BY_THE_YEAR = 0.2
+"""Share of subscriptions that are paid a year ahead."""
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A price, with its product's name."""
+LEAVING = {MONTHLY: 0.015, YEARLY: 0.2}
+"""Share of subscriptions that end instead of being renewed."""
 
-    name: str
-    amount: int
-    object: StripeObject
+DECLINES = ("insufficient_funds", "generic_decline", "do_not_honor", "expired_card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +40,47 @@ class Item:
 
     @property
     def amount(self) -> int:
-        """What it costs a month."""
+        """What it costs each time."""
         return self.price.amount * self.quantity
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription that is invoiced every month."""
+    """A subscription that is invoiced again after some months."""
 
     id: str
     payer: Payer
     items: tuple[Item, ...]
     started: int
+    months: int
+    discount: Discount | None
+    """What is taken off each invoice."""
+
+    def is_due(self, day: date) -> bool:
+        """Whether a period begins on that day, which is not the first."""
+        first = _day(self.started)
+        months = (day.year - first.year) * 12 + day.month - first.month
+        return months > 0 and months % self.months == 0 and day == self._day_in(day)
+
+    def period(self, day: date) -> tuple[int, int]:
+        """The period that begins on a day: at the time of day that the subscription began at."""
+        return self._begins(day, 0), self._begins(day, self.months)
+
+    def period_before(self, day: date) -> tuple[int, int]:
+        """The period that ends on a day; that before the first is an instant."""
+        first = day == _day(self.started)
+        return self._begins(day, 0 if first else -self.months), self._begins(day, 0)
+
+    def _day_in(self, month: date) -> date:
+        """The day of a month on which periods begin: the last where the month is too short."""
+        _, length = monthrange(month.year, month.month)
+        return month.replace(day=min(_day(self.started).day, length))
+
+    def _begins(self, day: date, months: int) -> int:
+        """When the period begins that does so in the month that many months after a day's."""
+        month = day.year * 12 + day.month - 1 + months
+        begins = self._day_in(date(month // 12, month % 12 + 1, 1))
+        return (begins - date(1970, 1, 1)).days * DAY + self.started % DAY
 
 
 class Billing:
@@ -65,146 +90,98 @@ class Billing:
         """Write to `ledger`, as `chance` has it."""
         self._ledger = ledger
         self._chance = chance
-        self._due: defaultdict[int, list[Subscription]] = defaultdict(list)
-        """Subscriptions by the day of the month on which they are invoiced."""
-
+        self._running: list[Subscription] = []
         self._numbers: defaultdict[str, int] = defaultdict(int)
-        self._tax_rate = ""
-        self.plans: list[Price] = []
-        self.goods: list[Price] = []
-
-    def open(self, when: int) -> None:
-        """Write products, prices, the tax rate and the coupon."""
-        self.plans = [self._price(name, amount, when, "month") for name, amount in PLANS.items()]
-        self.goods = [self._price(name, amount, when, None) for name, amount in GOODS.items()]
-        self._tax_rate = self._ledger.id("tax_rate")
-        self._ledger.write(
-            "tax_rates",
-            {
-                "id": self._tax_rate,
-                "active": True,
-                "country": "DE",
-                "created": when,
-                "display_name": "VAT",
-                "effective_percentage": VAT,
-                "inclusive": True,
-                "metadata": {},
-                "percentage": VAT,
-                "rate_type": "percentage",
-                "tax_type": "vat",
-            },
-        )
-        self._ledger.write(
-            "coupons",
-            {
-                "id": "WELCOME10",
-                "created": when,
-                "duration": "once",
-                "metadata": {},
-                "name": "Welcome",
-                "percent_off": 10,
-                "valid": True,
-            },
-            "coupon.created",
-        )
+        self.prices = PriceList(ledger)
 
     def subscribe(self, payer: Payer, day: date, when: int) -> None:
-        """Start a subscription and bill its first month; some change their mind the same day."""
+        """Start a subscription and bill its first period; some change their mind the same day."""
         chance, ledger = self._chance, self._ledger
-        subscription = ledger.id("subscription")
+        months = YEARLY if chance.random() < BY_THE_YEAR else MONTHLY
+        plans = self.prices.plans(payer.currency, months)
         count = BIG if chance.random() < 0.03 else chance.randint(1, 2)
         items = tuple(
-            Item(ledger.id("subscription_item"), chance.choice(self.plans), chance.randint(1, 5))
+            Item(ledger.id("subscription_item"), chance.choice(plans), chance.randint(1, 5))
             for _ in range(count)
         )
-        canceled = chance.random() < 0.12
-        sub = Subscription(subscription, payer, items, when)
-        discount = ledger.id("discount") if chance.random() < 0.2 else None
-        invoice = self._invoice(sub, when, discount=discount, regretted=canceled)
-        ended = when + 8 * HOUR if canceled else None
+        luck = chance.random()
+        welcome = Discount(ledger.id("discount"), 10) if luck < 0.2 else None
+        loyal = Discount(ledger.id("discount"), 20) if luck > 0.9 else None
+        regretted = chance.random() < 0.12
+        sub = Subscription(ledger.id("subscription"), payer, items, when, months, loyal)
+        invoice, _ = self._invoice(sub, day, discount=welcome or loyal, regretted=regretted)
         ledger.write(
             "subscriptions",
             {
-                "id": subscription,
+                "id": sub.id,
                 "automatic_tax": {"enabled": False, "liability": None},
                 "billing_cycle_anchor": when,
                 "cancel_at_period_end": False,
-                "canceled_at": ended,
-                "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+                "cancellation_details": _cancellation(None),
                 "collection_method": "charge_automatically",
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "customer": payer.customer,
                 "default_payment_method": payer.payment_method,
                 "default_tax_rates": [],
-                "discounts": [discount] if discount else [],
-                "ended_at": ended,
+                "discounts": [loyal.id] if loyal else [],
                 "latest_invoice": invoice,
                 "metadata": {},
                 "start_date": when,
-                "status": "canceled" if canceled else "active",
+                "status": "active",
             },
             "customer.subscription.created",
-            *(["customer.subscription.deleted"] if canceled else []),
         )
         for item in items:
-            self._item(sub, item)
-        if not canceled:
-            self._due[min(day.day, 28)].append(sub)
+            self._item(sub, item, day)
+        if regretted:
+            self._end(sub, when + 8 * HOUR, "cancellation_requested")
+        else:
+            self._running.append(sub)
 
-    def renew(self, day: date, when: int) -> None:
-        """Bill the month of every subscription that is due."""
-        for number, subscription in enumerate(self._due[day.day]):
-            self._invoice(subscription, when + 60 * number, discount=None, regretted=False)
+    def renew(self, day: date) -> None:
+        """Bill the next period of every subscription that is due; some end instead."""
+        due = [sub for sub in self._running if sub.is_due(day)]
+        for sub in due:
+            when, _ = sub.period(day)
+            if self._chance.random() < LEAVING[sub.months]:
+                self._end(sub, when, "cancellation_requested")
+                self._running.remove(sub)
+                continue
+            invoice, course = self._invoice(sub, day, discount=sub.discount, regretted=False)
+            self._go_on(sub, day, invoice)
+            if not course.paid:
+                self._end(sub, when + HOUR + 2 * HOUR * len(course.attempts), "payment_failed")
+                self._running.remove(sub)
 
-    def _price(self, name: str, amount: int, when: int, interval: str | None) -> Price:
-        ledger = self._ledger
-        product, price = ledger.id("product"), ledger.id("price")
-        ledger.write(
-            "products",
-            {
-                "id": product,
-                "active": True,
-                "created": when,
-                "default_price": price,
-                "description": f"{name}, by Ada's Notebooks",
-                "images": [],
-                "marketing_features": [],
-                "metadata": {},
-                "name": name,
-                "type": "service" if interval else "good",
-                "updated": when,
-            },
-            "product.created",
+    def _go_on(self, sub: Subscription, day: date, invoice: str) -> None:
+        starts, ends = sub.period(day)
+        period = {"current_period_end": ends, "current_period_start": starts}
+        for item in sub.items:
+            self._ledger.change("subscription_items", item.id, period, starts, parent=sub.id)
+        latest = {"latest_invoice": invoice}
+        self._ledger.change(
+            "subscriptions", sub.id, latest, starts, "customer.subscription.updated"
         )
-        made = ledger.write(
-            "prices",
-            {
-                "id": price,
-                "active": True,
-                "billing_scheme": "per_unit",
-                "created": when,
-                "currency": "usd",
-                "metadata": {},
-                "product": product,
-                "recurring": _monthly() if interval else None,
-                "tax_behavior": "inclusive",
-                "type": "recurring" if interval else "one_time",
-                "unit_amount": amount,
-                "unit_amount_decimal": str(amount),
-            },
-            "price.created",
-        )
-        return Price(name, amount, made)
 
-    def _item(self, subscription: Subscription, item: Item) -> None:
+    def _end(self, sub: Subscription, when: int, reason: str) -> None:
+        end = {
+            "canceled_at": when,
+            "cancellation_details": _cancellation(reason),
+            "ended_at": when,
+            "status": "canceled",
+        }
+        self._ledger.change("subscriptions", sub.id, end, when, "customer.subscription.deleted")
+
+    def _item(self, subscription: Subscription, item: Item, day: date) -> None:
+        starts, ends = subscription.period(day)
         self._ledger.write(
             "subscription_items",
             {
                 "id": item.id,
                 "created": subscription.started,
-                "current_period_end": subscription.started + MONTH,
-                "current_period_start": subscription.started,
+                "current_period_end": ends,
+                "current_period_start": starts,
                 "discounts": [],
                 "metadata": {},
                 "price": item.price.object,
@@ -215,28 +192,30 @@ class Billing:
             parent=subscription.id,
         )
 
-    def _course(self, amount: int, *, regretted: bool) -> Course:
+    def _course(self, amount: int, *, first: bool, regretted: bool) -> Course:
         """How an invoice's payment goes: most succeed, few fail, some at first."""
         if regretted:
             return Course(refund=amount)
-        luck = self._chance.random()
-        if luck < 0.015:
-            return Course(attempts=(False, False))
+        luck, decline = self._chance.random(), self._chance.choice(DECLINES)
+        if luck < 0.008 and not first:
+            return Course(attempts=(False, False), decline=decline)
         if luck < 0.06:
-            return Course(attempts=(False, True))
+            return Course(attempts=(False, True), decline=decline)
         return Course(refund=amount if luck < 0.07 else 0, disputed=0.07 <= luck < 0.075)
 
     def _invoice(
-        self, sub: Subscription, when: int, *, discount: str | None, regretted: bool
-    ) -> str:
-        """Bill a month and have it paid; a refund of it comes with a credit note."""
-        ledger = self._ledger
+        self, sub: Subscription, day: date, *, discount: Discount | None, regretted: bool
+    ) -> tuple[str, Course]:
+        """Bill a period and have it paid; a refund of it comes with a credit note."""
+        ledger, period = self._ledger, sub.period(day)
+        before = sub.period_before(day)
+        when, first = period[0], day == _day(sub.started)
         invoice = ledger.id("invoice")
         subtotal = sum(item.amount for item in sub.items)
-        lines = [self._line(sub, item, invoice, when, discount) for item in sub.items]
+        lines = [self._line(sub, item, invoice, period, discount) for item in sub.items]
         off = sum(_discounts(line) for line in lines)
         total = subtotal - off
-        course = self._course(total, regretted=regretted)
+        course = self._course(total, first=first, regretted=regretted)
         payment = ledger.pay(sub.payer, total, when + HOUR, "Subscription", course)
         self._numbers[sub.payer.customer] += 1
         paid = total if course.paid else 0
@@ -254,16 +233,15 @@ class Billing:
                 "attempted": True,
                 "auto_advance": False,
                 "automatic_tax": {"enabled": False, "liability": None, "status": None},
-                "billing_reason": "subscription_"
-                + ("create" if when < sub.started + 1 else "cycle"),
+                "billing_reason": "subscription_" + ("create" if first else "cycle"),
                 "collection_method": "charge_automatically",
                 "created": when,
-                "currency": "usd",
+                "currency": sub.payer.currency,
                 "customer": sub.payer.customer,
                 "customer_email": sub.payer.email,
                 "customer_name": sub.payer.name,
                 "default_tax_rates": [],
-                "discounts": [discount] if discount else [],
+                "discounts": [discount.id] if discount else [],
                 "effective_at": when,
                 "ending_balance": 0,
                 "issuer": {"type": "self"},
@@ -274,8 +252,8 @@ class Billing:
                     "subscription_details": {"metadata": {}, "subscription": sub.id},
                     "type": "subscription_details",
                 },
-                "period_end": when + MONTH,
-                "period_start": when,
+                "period_end": before[1],
+                "period_start": before[0],
                 "post_payment_credit_notes_amount": total if payment.refund else 0,
                 "pre_payment_credit_notes_amount": 0,
                 "starting_balance": 0,
@@ -288,10 +266,10 @@ class Billing:
                 },
                 "subtotal": subtotal,
                 "total": total,
-                "total_discount_amounts": [{"amount": off, "discount": discount}]
+                "total_discount_amounts": [{"amount": off, "discount": discount.id}]
                 if discount
                 else [],
-                "total_taxes": [self._tax(total)],
+                "total_taxes": [self.prices.taxes(total)],
             },
             "invoice.created",
             "invoice.finalized",
@@ -299,21 +277,26 @@ class Billing:
         )
         for line in lines:
             ledger.write("invoice_line_items", line, parent=invoice)
-        self._payment(invoice, payment, total, when, paid=course.paid)
+        self._payment(made, payment, paid=course.paid)
         if payment.refund:
             self._credit(made, lines, payment.refund, when + 5 * HOUR)
-        return invoice
+        return invoice, course
 
     def _line(
-        self, sub: Subscription, item: Item, invoice: str, when: int, discount: str | None
+        self,
+        sub: Subscription,
+        item: Item,
+        invoice: str,
+        period: tuple[int, int],
+        discount: Discount | None,
     ) -> dict[str, Any]:
-        off = round(item.amount * 0.1) if discount else 0
+        off = round(item.amount * discount.percent / 100) if discount else 0
         return {
             "id": self._ledger.id("line_item"),
             "amount": item.amount,
-            "currency": "usd",
+            "currency": sub.payer.currency,
             "description": f"{item.quantity} x {item.price.name}",
-            "discount_amounts": [{"amount": off, "discount": discount}] if discount else [],
+            "discount_amounts": [{"amount": off, "discount": discount.id}] if discount else [],
             "discountable": True,
             "discounts": [],
             "invoice": invoice,
@@ -328,7 +311,7 @@ class Billing:
                 },
                 "type": "subscription_item_details",
             },
-            "period": {"end": when + MONTH, "start": when},
+            "period": {"end": period[1], "start": period[0]},
             "pricing": {
                 "price_details": {
                     "price": item.price.object["id"],
@@ -340,32 +323,20 @@ class Billing:
             "quantity": item.quantity,
             "subscription": sub.id,
             "subtotal": item.amount,
-            "taxes": [self._tax(item.amount - off)],
+            "taxes": [self.prices.taxes(item.amount - off)],
         }
 
-    def _tax(self, amount: int) -> dict[str, Any]:
-        tax = round(amount * VAT / (100 + VAT))
-        return {
-            "amount": tax,
-            "tax_behavior": "inclusive",
-            "tax_rate_details": {"tax_rate": self._tax_rate},
-            "taxability_reason": "standard_rated",
-            "taxable_amount": amount - tax,
-            "type": "tax_rate_details",
-        }
-
-    def _payment(
-        self, invoice: str, payment: Payment, total: int, when: int, *, paid: bool
-    ) -> None:
+    def _payment(self, invoice: StripeObject, payment: Payment, *, paid: bool) -> None:
+        when = invoice["created"]
         self._ledger.write(
             "invoice_payments",
             {
                 "id": self._ledger.id("invoice_payment"),
-                "amount_paid": total if paid else None,
-                "amount_requested": total,
+                "amount_paid": invoice["total"] if paid else None,
+                "amount_requested": invoice["total"],
                 "created": when,
-                "currency": "usd",
-                "invoice": invoice,
+                "currency": invoice["currency"],
+                "invoice": invoice["id"],
                 "is_default": True,
                 "payment": {"payment_intent": payment.intent, "type": "payment_intent"},
                 "status": "paid" if paid else "open",
@@ -387,7 +358,7 @@ class Billing:
                 "amount": total,
                 "amount_shipping": 0,
                 "created": when,
-                "currency": "usd",
+                "currency": invoice["currency"],
                 "customer": invoice["customer"],
                 "discount_amount": invoice["subtotal"] - total,
                 "discount_amounts": [],
@@ -402,7 +373,7 @@ class Billing:
                 "status": "issued",
                 "subtotal": invoice["subtotal"],
                 "total": total,
-                "total_taxes": [self._tax(total)],
+                "total_taxes": [self.prices.taxes(total)],
                 "type": "post_payment",
             },
             "credit_note.created",
@@ -433,11 +404,9 @@ def _discounts(line: dict[str, Any]) -> int:
     return sum(discount["amount"] for discount in line["discount_amounts"])
 
 
-def _monthly() -> dict[str, Any]:
-    return {
-        "interval": "month",
-        "interval_count": 1,
-        "meter": None,
-        "trial_period_days": None,
-        "usage_type": "licensed",
-    }
+def _cancellation(reason: str | None) -> dict[str, str | None]:
+    return {"comment": None, "feedback": None, "reason": reason}
+
+
+def _day(moment: int) -> date:
+    return datetime.fromtimestamp(moment, timezone.utc).date()

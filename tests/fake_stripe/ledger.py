@@ -5,6 +5,7 @@ Objects are written once and never change, so all that happens to one happens on
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,13 @@ EVENTS_KEPT = 30 * DAY
 """Stripe lists events for 30 days."""
 
 DISPUTE_FEE = 1500
+SETTLED_IN = {"usd": "usd", "eur": "eur", "jpy": "usd"}
+"""The currency of the balance that a payment's currency goes to."""
+
+CENTS_FOR_A_YEN = 0.67
+OUTCOMES = ("lost", "lost", "under_review", "won")
+"""What becomes of disputes."""
+
 SHOP = 1_000_000
 """Where the shop's ids start, so that other seeds' differ."""
 
@@ -35,6 +43,7 @@ class Payer:
     name: str
     email: str
     last4: str
+    currency: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,8 @@ class Course:
     """What is given back on the same day."""
 
     disputed: bool = False
+    decline: str = "generic_decline"
+    """Why attempts fail, in the words of the network."""
 
     @property
     def paid(self) -> bool:
@@ -72,8 +83,8 @@ class Ledger:
     until: float
     """Events older than 30 days before are forgotten."""
 
-    unpaid: list[StripeObject] = field(default_factory=list)
-    """Balance transactions that no payout has paid out."""
+    unpaid: defaultdict[str, list[StripeObject]] = field(default_factory=lambda: defaultdict(list))
+    """By currency: balance transactions that no payout has paid out."""
 
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -92,8 +103,22 @@ class Ledger:
         """Add an object, and the events that tell of it."""
         made = self.stripe.put(stream, obj, parent=parent)
         for kind in events:
-            self._event(kind, made)
+            self._event(kind, made, made.get("created") or 0)
         return made
+
+    def change(
+        self,
+        stream: str,
+        identifier: str,
+        changes: Mapping[str, Any],
+        when: int,
+        *events: str,
+        parent: str | None = None,
+    ) -> None:
+        """Change an object, and write the events that tell of it."""
+        made = self.stripe.update(stream, identifier, changes, parent=parent)
+        for kind in events:
+            self._event(kind, made, when)
 
     def pay(self, payer: Payer, amount: int, when: int, what: str, course: Course) -> Payment:
         """Take a payment: its intent, a charge for each attempt, refund and dispute if any."""
@@ -117,7 +142,7 @@ class Ledger:
         if course.paid and course.refund:
             refund = self._refund(charge, intent, payer, course.refund, last)
         if course.paid and course.disputed:
-            self._dispute(charge, intent, amount, last)
+            self._dispute(charge, intent, payer, amount, last)
         self.write(
             "payment_intents",
             {
@@ -129,10 +154,10 @@ class Ledger:
                 "client_secret": f"{intent}_secret_{intent[-8:]}",
                 "confirmation_method": "automatic",
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "customer": payer.customer,
                 "description": what,
-                "last_payment_error": None if course.paid else _declined(payer),
+                "last_payment_error": None if course.paid else _declined(payer, course.decline),
                 "latest_charge": charge,
                 "metadata": {},
                 "payment_method": payer.payment_method if course.paid else None,
@@ -145,12 +170,17 @@ class Ledger:
         return Payment(intent, charge, refund)
 
     def pay_out(self, when: int) -> None:
-        """Pay out everything that was not yet, when that is money."""
-        total = sum(transaction["net"] for transaction in self.unpaid)
-        if total <= 0:
-            return
+        """Pay out what was not yet, of each currency, when that is money."""
+        for currency, unpaid in self.unpaid.items():
+            total = sum(transaction["net"] for transaction in unpaid)
+            if total > 0:
+                self._pay_out(currency, total, when)
+
+    def _pay_out(self, currency: str, total: int, when: int) -> None:
         payout = self.id("payout")
-        transaction = self._transaction("payout", payout, when, amount=-total, what="STRIPE PAYOUT")
+        transaction = self._transaction(
+            "payout", payout, when, amount=-total, currency=currency, what="STRIPE PAYOUT"
+        )
         self.write(
             "payouts",
             {
@@ -158,9 +188,9 @@ class Ledger:
                 "amount": total,
                 "arrival_date": when,
                 "automatic": True,
-                "balance_transaction": transaction,
+                "balance_transaction": transaction["id"],
                 "created": when,
-                "currency": "usd",
+                "currency": currency,
                 "description": "STRIPE PAYOUT",
                 "metadata": {},
                 "method": "standard",
@@ -172,9 +202,10 @@ class Ledger:
             "payout.created",
             "payout.paid",
         )
-        for paid in self.unpaid:
-            self.stripe.add("payout_balance_transactions", {"id": paid["id"]}, parent=payout)
-        self.unpaid.clear()
+        # The payout's own transaction is listed with those that it pays out.
+        for inside in (*self.unpaid[currency], transaction):
+            self.stripe.add("payout_balance_transactions", {"id": inside["id"]}, parent=payout)
+        self.unpaid[currency].clear()
 
     def _charge(  # noqa: PLR0913 - what a charge is made of
         self,
@@ -190,10 +221,9 @@ class Ledger:
     ) -> None:
         transaction = None
         if succeeds:
-            fee = round(amount * 0.029) + 30
-            transaction = self._transaction(
-                "charge", charge, when, amount=amount, fee=fee, what=what
-            )
+            transaction = self._movement(
+                "charge", charge, when, payer=payer, amount=amount, what=what
+            )["id"]
         refunded = course.refund if succeeds else 0
         events = ["charge.succeeded" if succeeds else "charge.failed"]
         if refunded:
@@ -209,16 +239,17 @@ class Ledger:
                 "billing_details": {"email": payer.email, "name": payer.name, "phone": None},
                 "captured": succeeds,
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "customer": payer.customer,
                 "description": what,
                 "disputed": succeeds and course.disputed,
-                "failure_code": None if succeeds else "card_declined",
+                "failure_code": None if succeeds else _failure_code(course.decline),
                 "failure_message": None if succeeds else "Your card was declined.",
                 "fraud_details": {},
                 "metadata": {},
                 "outcome": {
                     "network_status": "approved_by_network" if succeeds else "declined_by_network",
+                    "reason": None if succeeds else course.decline,
                     "risk_level": "normal",
                     "type": "authorized" if succeeds else "issuer_declined",
                 },
@@ -237,9 +268,10 @@ class Ledger:
 
     def _refund(self, charge: str, intent: str, payer: Payer, amount: int, when: int) -> str:
         refund = self.id("refund")
-        transaction = self._transaction(
-            "refund", refund, when, amount=-amount, what="REFUND FOR CHARGE"
-        )
+        what = "REFUND FOR CHARGE"
+        transaction = self._movement(
+            "refund", refund, when, payer=payer, amount=-amount, what=what
+        )["id"]
         self.write(
             "refunds",
             {
@@ -248,7 +280,7 @@ class Ledger:
                 "balance_transaction": transaction,
                 "charge": charge,
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "destination_details": {"card": {"type": "refund"}, "type": "card"},
                 "metadata": {},
                 "payment_intent": intent,
@@ -260,20 +292,30 @@ class Ledger:
         )
         return refund
 
-    def _dispute(self, charge: str, intent: str, amount: int, when: int) -> None:
+    def _dispute(self, charge: str, intent: str, payer: Payer, amount: int, when: int) -> None:
         dispute = self.id("dispute")
-        self._transaction(
-            "adjustment", dispute, when, amount=-amount, fee=DISPUTE_FEE, what="Chargeback"
-        )
+        status = OUTCOMES[self.counts["dispute"] % len(OUTCOMES)]
+        moved = [
+            self._movement(
+                "adjustment", dispute, when, payer=payer, amount=-amount, what="Chargeback"
+            )
+        ]
+        if status == "won":
+            what = "Chargeback reversal"
+            moved.append(
+                self._movement(
+                    "adjustment", dispute, when + HOUR, payer=payer, amount=amount, what=what
+                )
+            )
         self.write(
             "disputes",
             {
                 "id": dispute,
                 "amount": amount,
-                "balance_transactions": [dict(self.unpaid[-1])],
+                "balance_transactions": [dict(transaction) for transaction in moved],
                 "charge": charge,
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "evidence": {},
                 "evidence_details": {"due_by": when + 9 * DAY, "submission_count": 0},
                 "is_charge_refundable": False,
@@ -281,16 +323,41 @@ class Ledger:
                 "payment_intent": intent,
                 "payment_method_details": {"card": {"brand": "visa"}, "type": "card"},
                 "reason": "fraudulent",
-                "status": "needs_response",
+                "status": status,
             },
             "charge.dispute.created",
             "charge.dispute.funds_withdrawn",
         )
 
+    def _movement(  # noqa: PLR0913 - what a movement is made of
+        self, kind: str, source: str, when: int, *, payer: Payer, amount: int, what: str
+    ) -> StripeObject:
+        """A transaction of what a customer paid or got back, in the currency of the balance."""
+        currency = SETTLED_IN[payer.currency]
+        rate = None if currency == payer.currency else CENTS_FOR_A_YEN
+        moved = round(amount * (rate or 1))
+        fee = 0
+        if kind == "charge":
+            fee = round(moved * 0.029) + 30
+        elif kind == "adjustment" and amount < 0:
+            fee = DISPUTE_FEE
+        return self._transaction(
+            kind, source, when, amount=moved, currency=currency, what=what, fee=fee, rate=rate
+        )
+
     def _transaction(  # noqa: PLR0913 - what a transaction is made of
-        self, kind: str, source: str, when: int, *, amount: int, what: str, fee: int = 0
-    ) -> str:
-        detail = {"amount": fee, "currency": "usd", "type": "stripe_fee"}
+        self,
+        kind: str,
+        source: str,
+        when: int,
+        *,
+        amount: int,
+        currency: str,
+        what: str,
+        fee: int = 0,
+        rate: float | None = None,
+    ) -> StripeObject:
+        detail = {"amount": fee, "currency": currency, "type": "stripe_fee"}
         made = self.write(
             "balance_transactions",
             {
@@ -299,24 +366,24 @@ class Ledger:
                 "available_on": when,
                 "balance_type": "payments",
                 "created": when,
-                "currency": "usd",
+                "currency": currency,
                 "description": what,
+                "exchange_rate": rate,
                 "fee": fee,
                 "fee_details": [{**detail, "description": "Stripe processing fees"}] if fee else [],
                 "net": amount - fee,
-                "reporting_category": "dispute" if kind == "adjustment" else kind,
+                "reporting_category": _category(kind, amount),
                 "source": source,
                 "status": "available",
                 "type": kind,
             },
         )
         if kind != "payout":
-            self.unpaid.append(made)
-        return str(made["id"])
+            self.unpaid[currency].append(made)
+        return made
 
-    def _event(self, kind: str, about: StripeObject) -> None:
+    def _event(self, kind: str, about: StripeObject, created: int) -> None:
         identifier = self.id("event")
-        created = int(about.get("created") or 0)
         if created < self.until - EVENTS_KEPT:
             return
         self.stripe.put(
@@ -325,7 +392,7 @@ class Ledger:
                 "id": identifier,
                 "api_version": self.stripe.account_version,
                 "created": created,
-                "data": {"object": about},
+                "data": {"object": dict(about)},  # as it is then
                 "pending_webhooks": 0,
                 "request": {"id": None, "idempotency_key": None},
                 "type": kind,
@@ -333,11 +400,22 @@ class Ledger:
         )
 
 
-def _declined(payer: Payer) -> dict[str, Any]:
+def _category(kind: str, amount: int) -> str:
+    """What Stripe's reports call a transaction."""
+    if kind == "adjustment":
+        return "dispute" if amount < 0 else "dispute_reversal"
+    return kind
+
+
+def _failure_code(decline: str) -> str:
+    return decline if decline == "expired_card" else "card_declined"
+
+
+def _declined(payer: Payer, decline: str) -> dict[str, Any]:
     return {
-        "code": "card_declined",
-        "decline_code": "insufficient_funds",
-        "message": "Your card has insufficient funds.",
+        "code": _failure_code(decline),
+        "decline_code": decline,
+        "message": "Your card was declined.",
         "payment_method": {"id": payer.payment_method, "object": "payment_method", "type": "card"},
         "type": "card_error",
     }

@@ -1,9 +1,9 @@
 """A believable small shop: two years of subscriptions and sales whose money adds up.
 
-Everything that happens to an object happens on the day of its creation, so that it never changes
-again: the same shop with a later `until` has the same objects and more. (What moves on in Stripe,
-like a subscription's latest invoice, here stays as it was on its first day.) Days are whole: the
-shop ends at the last midnight, UTC, before `until`.
+What happens to an object happens on the day of its creation, but for subscriptions, which are
+renewed until they end: the same shop with a later `until` has the same objects and more, and
+subscriptions that have moved on. Days are whole: the shop ends at the last midnight, UTC, before
+`until`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,28 @@ from tests.fake_stripe.ids import dice
 from tests.fake_stripe.ledger import DAY, HOUR, Course, Ledger, Payer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
-    from tests.fake_stripe.billing import Price
+    from tests.fake_stripe.price_list import Price
     from tests.fake_stripe.server import FakeStripe
 
 FIRST_NAMES = ("Ada", "Alan", "Barbara", "Edsger", "Frances", "Grace", "Hedy", "Katherine", "Mary")
 LAST_NAMES = ("Allen", "Bartik", "Dijkstra", "Hopper", "Johnson", "Lamarr", "Liskov", "Lovelace")
-CITIES = (("Berlin", "DE", "10115"), ("Lisbon", "PT", "1100-148"), ("Oakland", "US", "94607"))
+CITIES = (
+    ("Austin", "US", "78701"),
+    ("Berlin", "DE", "10115"),
+    ("Lisbon", "PT", "1100-148"),
+    ("Oakland", "US", "94607"),
+    ("Osaka", "JP", "530-0001"),
+    ("Savannah", "US", "31401"),
+)
+CURRENCIES = {"DE": "eur", "JP": "jpy", "PT": "eur", "US": "usd"}
+"""What customers pay in, by their country."""
 
 NEW_CUSTOMERS_A_DAY = 0.3
 SALES_A_DAY = 0.6
-SUBSCRIBERS = 0.3
+SUBSCRIBERS = 0.4
 """Share of customers who subscribe on their first day."""
 
 
@@ -76,14 +86,14 @@ class Shop:
         self._ledger = Ledger(stripe, _midnight(end))
         self._customers: list[Customer] = []
         self._billing = Billing(self._ledger, chance)
-        self._billing.open(_midnight(begin))
+        self._billing.prices.open(_midnight(begin))
 
     def live(self, day: date) -> None:
         """One day: new customers, invoices that are due, sales, and on Mondays a payout."""
         midnight = _midnight(day)
         for _ in range(self._arrivals(NEW_CUSTOMERS_A_DAY)):
             self._welcome(midnight + 8 * HOUR + self._chance.randrange(3 * HOUR), day)
-        self._billing.renew(day, midnight + 6 * HOUR)
+        self._billing.renew(day)
         for _ in range(self._arrivals(SALES_A_DAY)):
             if self._customers:
                 customer = self._chance.choice(self._customers)
@@ -94,10 +104,12 @@ class Shop:
 
     def close(self) -> None:
         """Write what there is only one of: the account and its balance."""
-        left = sum(transaction["net"] for transaction in self._ledger.unpaid)
-        amount = [{"amount": left, "currency": "usd", "source_types": {"card": left}}]
-        nothing = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-        self._stripe.put("balance", {"available": amount, "pending": nothing})
+        left = {
+            currency: sum(transaction["net"] for transaction in unpaid)
+            for currency, unpaid in self._ledger.unpaid.items()
+        }
+        nothing = dict.fromkeys(left, 0)
+        self._stripe.put("balance", {"available": _amounts(left), "pending": _amounts(nothing)})
         self._stripe.put(
             "account",
             {
@@ -143,6 +155,7 @@ class Shop:
             name=name,
             email=f"{name.lower().replace(' ', '.')}.{number}@example.com",
             last4=f"{chance.randrange(10000):04}",
+            currency=CURRENCIES[country],
         )
         ledger.write(
             "customers",
@@ -151,7 +164,7 @@ class Shop:
                 "address": address,
                 "balance": 0,
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "delinquent": False,
                 "email": payer.email,
                 "invoice_prefix": f"SHOP{number:04}",
@@ -213,13 +226,16 @@ class Shop:
         """A checkout session: one in ten is left, the others are paid."""
         chance, ledger, payer = self._chance, self._ledger, customer.payer
         session = ledger.id("checkout.session")
-        goods = chance.sample(self._billing.goods, chance.randint(1, len(self._billing.goods)))
+        shelf = self._billing.prices.goods(payer.currency)
+        goods = chance.sample(shelf, chance.randint(1, len(shelf)))
         basket = [(price, chance.randint(1, 4)) for price in goods]
         total = sum(price.amount * quantity for price, quantity in basket)
         intent = None
         if chance.random() >= 0.1:
             refund = chance.choice((total, total // 2)) if chance.random() < 0.06 else 0
-            course = Course(refund=refund, disputed=not refund and chance.random() < 0.02)
+            disputed = not refund and chance.random() < 0.02
+            attempts = (False, True) if chance.random() < 0.05 else (True,)
+            course = Course(attempts=attempts, refund=refund, disputed=disputed)
             intent = ledger.pay(payer, total, when + 120, "Order", course).intent
         ledger.write(
             "checkout_sessions",
@@ -230,7 +246,7 @@ class Shop:
                 "automatic_tax": {"enabled": False, "liability": None, "status": None},
                 "client_secret": None,
                 "created": when,
-                "currency": "usd",
+                "currency": payer.currency,
                 "customer": payer.customer,
                 "customer_details": {"email": payer.email, "name": payer.name},
                 "expires_at": when + 3 * HOUR,
@@ -259,7 +275,7 @@ class Shop:
                 "amount_subtotal": amount,
                 "amount_tax": 0,
                 "amount_total": amount,
-                "currency": "usd",
+                "currency": price.object["currency"],
                 "description": price.name,
                 "discounts": [],
                 "price": price.object,
@@ -268,6 +284,13 @@ class Shop:
             },
             parent=session,
         )
+
+
+def _amounts(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+        for currency, amount in amounts.items()
+    ]
 
 
 def _day(moment: float) -> date:
