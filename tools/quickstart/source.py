@@ -30,6 +30,7 @@ SHOP_STREAMS = (
     "invoice_line_items",
     "invoices",
     "payment_intents",
+    "payout_balance_transactions",
     "payouts",
     "prices",
     "products",
