@@ -30,7 +30,7 @@ with lines as (
     from invoice_line_items as l
     inner join invoices as i on l.invoice = i.id
     inner join prices as p on (l.pricing -> 'price_details' ->> 'price') = p.id
-    where i.status in ('open', 'paid')
+    where i.status in ('draft', 'open', 'paid')
         and l.subscription is not null
         and l.amount <> 0
         and (p.recurring ->> 'usage_type') = 'licensed'
@@ -53,7 +53,12 @@ monthly as (
 ),
 
 months as (
-    select month, least(month + interval '1 month', now() at time zone 'utc') as moment
+    select
+        month,
+        least(
+            month + interval '1 month' - interval '1 second',
+            (select max(created) from invoices)
+        ) as moment
     from generate_series(
         (select date_trunc('month', min(created)) from invoices),
         (select max(created) from invoices),
@@ -68,9 +73,9 @@ select
     count(distinct monthly.subscription) as subscriptions
 from months
 inner join monthly
-    on monthly.starts < extract(epoch from months.moment)
-    and monthly.ends >= extract(epoch from months.moment)
+    on monthly.starts <= extract(epoch from months.moment)
+    and monthly.ends > extract(epoch from months.moment)
 left join subscriptions as s on monthly.subscription = s.id
-where s.ended_at is null or s.ended_at >= months.moment
+where s.ended_at is null or s.ended_at > months.moment
 group by months.month, monthly.currency
 order by months.month, monthly.currency

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.fake_stripe import FakeStripe
     from tests.fake_stripe.store import StripeObject
 
-Answer: TypeAlias = list[tuple[object, ...]]
+Answer: TypeAlias = list[tuple[Any, ...]]
 """A statement's rows, in its order."""
 
 MONTHS = {"month": 1, "year": 12}
@@ -36,13 +36,18 @@ class Books:
             self._invoices[of].append(invoice)
 
     def mrr_by_month(self) -> Answer:
-        """Of each month's end: what subscriptions bring, by their items and their invoices."""
+        """Of each month's last second: what subscriptions bring, by their items and invoices.
+
+        The last invoice's time stands for the last month's.
+        """
         answer: Answer = []
+        last = max(invoice["created"] for invoice in self._stripe.objects("invoices"))
         for month in self._months("invoices", "created"):
-            moment = min(_start(_next(month)), self._until)
+            moment = min(_start(_next(month)) - 1, last)
             sums, counts = Counter[str](), Counter[str]()
+            there = self._there(moment)
             for sub in self._subscriptions:
-                if sub["start_date"] < moment and _lasts_to(sub, moment):
+                if sub["id"] in there:
                     counts[sub["currency"]] += 1
                     sums[sub["currency"]] += sum(self._earned(sub, moment))
             answer += [(month, name, sums[name], counts[name]) for name in sorted(counts)]
@@ -70,7 +75,7 @@ class Books:
         """Of each month: who came, who went, who is there at its end."""
         answer: Answer = []
         for month in self._months("subscriptions", "start_date"):
-            there, remain = self._there(_start(month)), self._there(_start(_next(month)))
+            there, remain = self._there(_start(month) - 1), self._there(_start(_next(month)) - 1)
             begun = [sub for sub in self._subscriptions if _month(sub["start_date"]) == month]
             ended = [sub for sub in self._subscriptions if _month(sub["ended_at"]) == month]
             churn = Decimal(100 * len(there.keys() - remain.keys())) / len(there) if there else None
@@ -91,8 +96,8 @@ class Books:
             parts = (amounts["ch"], amounts["re"], amounts["dp"] + amounts["du"])
             assert sum(parts) - fees == payout["amount"], amounts
             arrives = _day(payout["arrival_date"])
-            row = (payout["id"], arrives, payout["currency"], payout["amount"], *parts, fees, 0)
-            answer.append(row)
+            paid = (payout["id"], arrives, payout["currency"], payout["amount"])
+            answer.append((*paid, *parts, fees, 0))
         return sorted(answer, key=lambda row: (row[1], row[0]))
 
     def failed_payments_by_month(self) -> Answer:
@@ -149,7 +154,7 @@ class Books:
     def _earned(self, sub: StripeObject, moment: int) -> Iterator[int]:
         """What each item of a subscription brings in a month, as it was invoiced last."""
         invoice = max(
-            (each for each in self._invoices[sub["id"]] if each["created"] < moment),
+            (each for each in self._invoices[sub["id"]] if each["created"] <= moment),
             key=lambda each: int(each["created"]),
         )
         off = sum(each["amount"] for each in invoice["total_discount_amounts"])
@@ -164,7 +169,7 @@ class Books:
         return {
             sub["id"]: sub["customer"]
             for sub in self._subscriptions
-            if sub["start_date"] < moment and _lasts_to(sub, moment)
+            if sub["start_date"] <= moment and (sub["ended_at"] is None or sub["ended_at"] > moment)
         }
 
     def _months(self, stream: str, field: str) -> Iterator[date]:
@@ -172,10 +177,6 @@ class Books:
         while _start(month) < self._until:
             yield month
             month = _next(month)
-
-
-def _lasts_to(sub: StripeObject, moment: int) -> bool:
-    return sub["ended_at"] is None or sub["ended_at"] >= moment
 
 
 def _gross(item: StripeObject) -> int:

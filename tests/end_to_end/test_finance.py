@@ -18,6 +18,7 @@ from tests.end_to_end.books import Books
 from tests.end_to_end.tap import Tap
 from tests.fake_stripe import FakeStripe
 from tests.fake_stripe.shop import stock
+from tools.quickstart import report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,12 +149,42 @@ def test_postgresql_answers_what_is_true(warehouse: Warehouse, question: str) ->
     assert asked(warehouse.postgres, statement(question)) == expected
 
 
+def test_the_quickstart_charts_recurring_revenue_in_major_units(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.show_recurring_revenue(warehouse.postgres, SCHEMA)
+    _, _, _, header, *months = capsys.readouterr().out.splitlines()
+    assert header.split() == ["month", "USD", "EUR", "JPY"]
+    mrr = {row[:2]: row[2] for row in warehouse.books.mrr_by_month()}
+    newest = date(2025, 12, 1)
+    shown = [f"{mrr[newest, currency] / 100:,.2f}" for currency in ("usd", "eur")]
+    month, bar, *amounts = months[-1].split()
+    assert (month, amounts) == ("2025-12", [*shown, f"{mrr[newest, 'jpy']:,}"])
+    most = max(amount for (_, currency), amount in mrr.items() if currency == "usd")
+    assert bar.count("█") == 24 * mrr[newest, "usd"] // most
+    assert max(line.count("█") for line in months) == 24
+    assert len(months) == 16
+
+
+def test_the_quickstart_shows_revenue_and_fees(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.show_revenue(warehouse.postgres, SCHEMA)
+    *_, last = capsys.readouterr().out.splitlines()
+    [expected] = [
+        row for row in warehouse.books.revenue_by_month() if row[:2] == (date(2025, 12, 1), "usd")
+    ]
+    assert last.split() == ["2025-12", "USD", *(f"{cents / 100:,.2f}" for cents in expected[2:])]
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_duckdb_answers_what_is_true(warehouse: Warehouse, question: str) -> None:
     expected = getattr(warehouse.books, question)()
     answer = warehouse.duckdb.execute(statement(question)).fetchall()
     # churn_percent is DuckDB's DOUBLE and PostgreSQL's numeric
-    assert [tuple(map(plain, row)) for row in answer] == [tuple(map(plain, row)) for row in expected]
+    assert [tuple(map(plain, row)) for row in answer] == [
+        tuple(map(plain, row)) for row in expected
+    ]
 
 
 def plain(cell: object) -> object:
@@ -167,11 +198,9 @@ def test_a_transaction_that_is_missing_from_a_payout_shows_as_a_difference(
     [(row, payout, net)] = asked(
         warehouse.postgres, f"{where} where t.source like 'ch_%' order by t.id limit 1"
     )
+    loss = f"delete from payout_balance_transactions where ctid = '{row}'"  # noqa: S608 - its address
     question = statement("payout_reconciliation")
-    answer = asked(
-        warehouse.postgres,
-        f"begin; delete from payout_balance_transactions where ctid = '{row}'; {question}; rollback",  # noqa: S608 - a row's address
-    )
+    answer = asked(warehouse.postgres, f"begin; {loss}; {question}; rollback")
     assert {line[0]: line[-1] for line in answer if line[-1]} == {payout: net}
 
 
@@ -189,8 +218,84 @@ def test_a_transaction_that_is_missing_from_a_payout_shows_as_a_difference(
 def test_rows_that_are_gone_do_not_count(
     warehouse: Warehouse, table: str, question: str, column: int
 ) -> None:
-    gone = f"begin; update {table} set _sdc_deleted_at = now();"
-    answer = asked(warehouse.postgres, f"{gone} {statement(question)}; rollback")
-    assert sum(int(str(row[column])) for row in answer) == 0
+    gone = f"update {table} set _sdc_deleted_at = now()"  # noqa: S608 - a table of ours
+    answer = asked(warehouse.postgres, f"begin; {gone}; {statement(question)}; rollback")
+    assert sum(row[column] for row in answer) == 0
 
 
+def fill(database: Postgres, schema: str, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Make a schema with some rows and the columns that the loader made."""
+    database.query(f"create schema {schema}")
+    for table, rows in tables.items():
+        database.query(f"create table {schema}.{table} (like {SCHEMA}.{table})")
+        database.query(
+            f"insert into {schema}.{table} select * from"  # noqa: S608 - names of ours
+            f" jsonb_populate_recordset(null::{schema}.{table}, '{json.dumps(rows)}')"
+        )
+
+
+def price(name: str, interval: str, *, usage: str = "licensed") -> dict[str, Any]:
+    recurring = {"interval": interval, "interval_count": 1, "usage_type": usage}
+    return {"id": name, "recurring": recurring}
+
+
+def line(of: str, amount: int, first: str, last: str, *, proration: bool = False) -> dict[str, Any]:
+    period = {
+        name: datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()
+        for name, day in (("start", first), ("end", last))
+    }
+    return {
+        "id": f"il_{of}_{amount}",
+        "invoice": "in_1",
+        "subscription": "sub_1",
+        "currency": "usd",
+        "amount": amount,
+        "parent": {"subscription_item_details": {"proration": proration}},
+        "period": {name: int(moment) for name, moment in period.items()},
+        "pricing": {"price_details": {"price": of}},
+    }
+
+
+def test_a_plan_that_changes_within_a_month_counts_as_the_new_one_from_then_on(
+    warehouse: Warehouse,
+) -> None:
+    tables = {
+        "prices": [price("small", "month"), price("large", "month")],
+        "subscriptions": [{"id": "sub_1"}],
+        "invoices": [{"id": "in_1", "status": "open", "created": "2025-03-20"}],
+        "invoice_line_items": [
+            line("small", 3100, "2025-03-10", "2025-04-10"),
+            line("small", -2100, "2025-03-20", "2025-04-10", proration=True),
+            line("large", 4200, "2025-03-20", "2025-04-10", proration=True),
+        ],
+    }
+    fill(warehouse.postgres, "changed", tables)
+    answer = asked(warehouse.postgres, statement("mrr_by_month"), "changed")
+    assert answer == [(date(2025, 3, 1), "usd", 6200, 1)]
+
+
+def test_what_does_not_recur_is_no_recurring_revenue(warehouse: Warehouse) -> None:
+    usage = price("usage", "month", usage="metered")
+    tables = {
+        "prices": [price("weekly", "week"), usage, {"id": "once"}],
+        "subscriptions": [{"id": "sub_1"}],
+        "invoices": [{"id": "in_1", "status": "paid", "created": "2025-03-28"}],
+        "invoice_line_items": [
+            line("weekly", 700, "2025-03-28", "2025-04-04"),
+            line("usage", 5000, "2025-03-28", "2025-04-28"),
+            line("once", 9000, "2025-03-28", "2025-04-28"),
+        ],
+    }
+    fill(warehouse.postgres, "sundry", tables)
+    answer = asked(warehouse.postgres, statement("mrr_by_month"), "sundry")
+    assert answer == [(date(2025, 3, 1), "usd", 3044, 1)]  # 7 a week, 365.25 / 12 / 7 weeks
+
+
+def test_a_customer_with_two_subscriptions_is_one_customer(warehouse: Warehouse) -> None:
+    both = {"customer": "cus_1", "start_date": "2025-12-05", "status": "active"}
+    begun = [{"id": "sub_1", **both}, {"id": "sub_2", **both}]
+    never = {"id": "sub_3", **both, "customer": "cus_2", "status": "incomplete_expired"}
+    trial = {"id": "sub_4", **both, "customer": "cus_3", "trial_end": "2026-01-05"}
+    fill(warehouse.postgres, "two", {"subscriptions": [*begun, never, trial]})
+    answer = asked(warehouse.postgres, statement("subscriptions_by_month"), "two")
+    assert answer == [(date(2025, 12, 1), 2, 0, 2, 1, None)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import io
 import json
 import shutil
 import signal
@@ -49,6 +50,8 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python3 tools/quickstart", description=__doc__)
     arguments.add_argument("--clean", action="store_true", help="remove all that it made, and stop")
     clean = arguments.parse_args().clean
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # its encoding may lack the bars of the chart
     # Said out loud, because a shell starts its background commands deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
@@ -114,7 +117,9 @@ def _load(origin: Source, installed: Parts, database: Postgres) -> int:
     print(f"\nTables of the schema {origin.name}:\n")
     report.show_tables(before, after)
     if after.get("balance_transactions"):
-        report.show_net_revenue(database, origin.name)
+        report.show_revenue(database, origin.name)
+    if all(after.get(table) for table in report.MRR_TABLES):
+        report.show_recurring_revenue(database, origin.name)
     if remark:
         print(f"\nNot everything could be read: {remark}")
     print(f"\nAll it made is in {where(HOME)}/. Run it again: it adds what is new.")
