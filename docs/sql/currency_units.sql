@@ -6,4 +6,4 @@ from (values
 ) as without_decimals (currency)
 union all
 select currency, 1000 as units
-from (values ('bhd'), ('jod'), ('kwd'), ('omr'), ('tnd')) as with_three_decimals (currency)
+from (values ('bhd'), ('jod'), ('kwd'), ('omr'), ('tnd')) as with_three_decimals (currency);

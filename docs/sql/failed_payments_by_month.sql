@@ -23,4 +23,4 @@ select
     cast(coalesce(sum(amount) filter (where not recovered), 0) as bigint) as lost
 from payments
 group by 1, 2, 3
-order by 1, 2, 3
+order by 1, 2, 3;

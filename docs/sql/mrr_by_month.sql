@@ -78,4 +78,4 @@ inner join monthly
 left join subscriptions as s on monthly.subscription = s.id
 where s.ended_at is null or s.ended_at > months.moment
 group by months.month, monthly.currency
-order by months.month, monthly.currency
+order by months.month, monthly.currency;

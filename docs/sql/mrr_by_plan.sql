@@ -33,4 +33,4 @@ select
 from items
 left join products as p on items.product = p.id
 group by items.currency, p.name, items.billed_by
-order by items.currency, mrr desc, p.name, items.billed_by
+order by items.currency, mrr desc, p.name, items.billed_by;

@@ -19,4 +19,4 @@ left join payout_balance_transactions as t
     and t._sdc_deleted_at is null
 where p.automatic
 group by p.id, p.arrival_date, p.currency, p.amount
-order by p.arrival_date, p.id
+order by p.arrival_date, p.id;

@@ -28,4 +28,4 @@ select
         as disputes_lost
 from movements
 group by 1, 2
-order by 1, 2
+order by 1, 2;

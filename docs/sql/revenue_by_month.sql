@@ -22,4 +22,4 @@ where reporting_category not in (
     'payout', 'payout_reversal', 'topup', 'topup_reversal', 'transfer', 'transfer_reversal'
 )
 group by 1, 2
-order by 1, 2
+order by 1, 2;

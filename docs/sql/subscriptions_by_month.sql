@@ -39,4 +39,4 @@ select
     customers,
     round(100.0 * churned / nullif(at_start, 0), 1) as churn_percent
 from counted
-order by starts
+order by starts;

@@ -103,7 +103,7 @@ def _ask(database: Postgres, schema: str, name: str) -> list[list[str]]:
 def _units(database: Postgres) -> dict[str, int]:
     """How many of its smallest unit a currency's unit has, where that isn't 100."""
     statement = (SQL / "currency_units.sql").read_text(encoding="utf-8")
-    view = f"begin; {statement}; select currency, units from currency_units; rollback"  # noqa: S608 (a file of ours)
+    view = f"begin; {statement} select currency, units from currency_units; rollback"  # noqa: S608 (a file of ours)
     return {currency: int(units) for currency, units in database.query(view)}
 
 
