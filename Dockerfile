@@ -1,6 +1,6 @@
-ARG PYTHON_VERSION=3.13
+ARG PYTHON=python:3.13-slim
 
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM ${PYTHON} AS build
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore uv==0.13.9
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -17,7 +17,7 @@ COPY tap_stripe_conn tap_stripe_conn
 ARG VERSION=
 RUN SETUPTOOLS_SCM_PRETEND_VERSION="${VERSION}" uv sync --frozen --no-default-groups --no-editable
 
-FROM python:${PYTHON_VERSION}-slim
+FROM ${PYTHON}
 COPY --from=build /opt/tap /opt/tap
 RUN install --directory --owner=10001 --group=10001 /state
 ENV HOME=/state \

@@ -15,11 +15,13 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
+from tap_stripe_conn.about import text as about_text
 from tap_stripe_conn.api.errors import ConnectionFailedError, CredentialsError, StripeError
 from tap_stripe_conn.config import SECRETS, ConfigError, secrets_of
 from tap_stripe_conn.connection.check import ConnectionUnavailableError, reason
@@ -43,7 +45,29 @@ _SAMPLE: Final = 1_000
 
 _SEED: Final = 0
 
+_INTRODUCTION: Final = """Extract Stripe: one connection, every list.
+
+Messages go to stdout, for a target; the log goes to stderr.
+
+\b
+  tap-stripe-conn-setup                                create config.json
+  tap-stripe-conn --config config.json --test          prove it
+  tap-stripe-conn --config config.json --discover > catalog.json
+  tap-stripe-conn --config config.json --catalog catalog.json | your-target"""
+
+_CODES: Final = """Exit codes: 0 complete; 1 connection unavailable, or the run failed; 2 bad
+settings, catalog, state or usage; 3 ran, but a stream could not be read whole; 130 and 143
+interrupted."""
+
 _HELP: Final[Mapping[str, str]] = {
+    "config": (
+        "A JSON file of settings, or ENV for the variables TAP_STRIPE_CONN_…; of several files, "
+        "the later wins."
+    ),
+    "catalog": "What to read: what --discover wrote, with streams selected. Without: all.",
+    "state": "Go on from where a run ended: the last line that the target printed.",
+    "about": "Tell of the tap and of its settings.",
+    "version": "Tell the version.",
     "about_format": (
         "Form of --about; with --test or --verify, json for a document instead of a table."
     ),
@@ -57,6 +81,11 @@ _HELP: Final[Mapping[str, str]] = {
     ),
 }
 
+
+_METAVARS: Final = {"config": "FILE", "test": "[TEST]", "catalog": "FILE", "state": "FILE"}
+
+_ORDER: Final = ("config", "discover", "test", "catalog", "state", "verify", "verify_seed")
+"""The options that come first; then those that tell of the tap."""
 
 _OWN: Final = (
     click.Option(
@@ -99,14 +128,32 @@ def command(tap_class: type[TapStripeConn], base: click.Command) -> SingerComman
         option = options[name]
         if isinstance(option, click.Option):
             option.help = text
+            option.metavar = _METAVARS.get(name, option.metavar)
+    for name, complete in (("config", _complete_config), ("test", _complete_test)):
+        options[name]._custom_shell_complete = complete  # noqa: SLF001 - what `shell_complete=` sets
+    params = [*base.params, *_OWN]
+    rank = {name: number for number, name in enumerate(_ORDER)}
     return StripeCommand(
         name=base.name,
         callback=partial(_invoke, tap_class),
-        params=[*base.params, *_OWN],
-        help="Extract Stripe: one connection, every list.",
-        context_settings=base.context_settings,
+        params=sorted(params, key=lambda param: rank.get(str(param.name), len(rank))),
+        help=_INTRODUCTION,
+        epilog=_CODES,
+        context_settings={"help_option_names": ["-h", "--help"]},
         logger=tap_class.logger,
     )
+
+
+def _complete_config(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    if incomplete and "ENV".startswith(incomplete):
+        return [CompletionItem("ENV")]
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _complete_test(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in _TESTS if name.startswith(incomplete)]
 
 
 class StripeCommand(SingerCommand):
@@ -202,7 +249,10 @@ def _invoke(  # noqa: PLR0913 - the options that the SDK's command has
     verify_seed: int,
 ) -> int:
     if about:
-        tap_class.print_about(about_format)
+        if about_format is None:
+            click.echo(about_text(tap_class._get_about_info()), nl=False)  # noqa: SLF001 - what the SDK prints
+        else:
+            tap_class.print_about(about_format)
         return COMPLETE
     _check_modes(
         about_format,

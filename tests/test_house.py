@@ -22,6 +22,7 @@ LONGEST = 600
 """Lines of a module."""
 
 BELOW: dict[str, set[str]] = {
+    "about": set(),
     "catalogue": set(),
     "redaction": set(),
     "api": {"redaction"},
@@ -70,6 +71,7 @@ BELOW: dict[str, set[str]] = {
         "verify",
     },
     "cli": {
+        "about",
         "api",
         "config",
         "connection",
@@ -111,6 +113,7 @@ BELOW_FOR_TYPES: dict[str, set[str]] = {
 """What else it may name in annotations."""
 
 THIRD_PARTIES: dict[str, set[str]] = {
+    "about": {"click", "singer_sdk"},
     "catalogue": set(),
     "redaction": set(),
     "api": {"backoff", "msgspec", "requests", "typing_extensions"},

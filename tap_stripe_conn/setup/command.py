@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from tap_stripe_conn.api.errors import CredentialsError
 from tap_stripe_conn.cli import StripeCommand
@@ -37,7 +38,7 @@ from tap_stripe_conn.setup.terminal import ask, choose, confirmed, explain, say
 from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from tap_stripe_conn.connection.authorize import Scope
@@ -87,9 +88,24 @@ def _setting_options() -> list[click.Option]:
             help=setting["description"],
             type=next((kinds[kind] for kind in setting["type"] if kind in kinds), click.STRING),
             envvar=f"{ENVIRONMENT}{name.upper()}",
+            shell_complete=_completing(name, setting),
         )
         for name, setting in PROPERTIES.items()
     ]
+
+
+def _completing(
+    name: str, setting: Mapping[str, Any]
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """How a shell completes a setting's value: to one of its choices, or to a file."""
+
+    def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        if name.endswith("_file"):
+            return [CompletionItem(begun, type="file")]
+        choices = setting.get("enum", ())
+        return [CompletionItem(choice) for choice in choices if str(choice).startswith(begun)]
+
+    return complete
 
 
 def _own_options() -> list[click.Option]:

@@ -6,6 +6,7 @@ this Python.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -24,12 +25,14 @@ from tests.end_to_end.environments import HADOLINT, environment
 from tests.end_to_end.tap import settings_for
 from tests.fake_stripe import FakeStripe
 from tools.environments import UV_VERSION
+from tools.quickstart.pipeline import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
+PAGE = ROOT / "docs" / "containers.md"
 INSTALLS_UV = re.compile(r"pip install .*uv==([\d.]+)")
 
 
@@ -115,24 +118,26 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return machine
 
 
-@pytest.fixture
-def config(machine: Machine) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def stripe() -> Iterator[FakeStripe]:
     with FakeStripe() as stripe:
         stripe.seed("charges", 3)
-        path = machine.root / "config.json"
-        path.write_text(json.dumps(settings_for(stripe)), encoding="utf-8")
-        yield path
+        yield stripe
 
 
-def run(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    machine: Machine, *arguments: str, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the image with some arguments."""
     command, *options = machine.entrypoint
     # subprocess would look for it where pytest's own commands are
     found = shutil.which(command, path=machine.variables()["PATH"])
     assert found == str(machine.root / "opt/tap/bin" / command)
+    proxies = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     return subprocess.run(
         [found, *options, *arguments],
         cwd=machine.at("."),
-        env={**machine.variables(), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        env={**machine.variables(), **proxies, **(environ or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -142,6 +147,7 @@ def run(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_its_steps_make_an_environment_with_the_version_that_was_given(machine: Machine) -> None:
     assert len(machine.ran) == 4
     assert run(machine, "--version").stdout.startswith("tap-stripe-conn v1.2.3,")
+    assert (machine.root / "opt/tap/bin/tap-stripe-conn-setup").exists()
 
 
 def test_it_has_what_the_lock_says_and_nothing_for_development(machine: Machine) -> None:
@@ -164,9 +170,63 @@ def test_it_has_what_the_lock_says_and_nothing_for_development(machine: Machine)
     assert set(others) <= {line.partition(" ;")[0] for line in locked.splitlines()}
 
 
-def test_the_tap_in_it_tests_a_connection(machine: Machine, config: Path) -> None:
-    tested = run(machine, "--config", str(config), "--test=connection")
-    assert (tested.returncode, tested.stdout) == (0, "connection available\n")
+def test_every_run_of_the_page_does_what_it_says(
+    machine: Machine, stripe: FakeStripe, tmp_path: Path
+) -> None:
+    variables = {
+        f"TAP_STRIPE_CONN_{name.upper()}": str(value)
+        for name, value in settings_for(stripe).items()
+    }
+    config = machine.root / "state" / "config.json"
+    config.write_text(json.dumps(settings_for(stripe)), encoding="utf-8")  # as the form saves it
+    tested, tested_by_file, discovered, first, second = commands_of_the_page()
+    for command in (tested, tested_by_file):
+        ran = follow(machine, command, variables, tmp_path)
+        assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "connection available")
+    found = follow(machine, discovered, variables, tmp_path)
+    catalog = json.loads(found.stdout)
+    select(catalog, ["charges"])
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog), encoding="utf-8")
+    read = follow(machine, first, variables, tmp_path)
+    messages = [json.loads(line) for line in read.stdout.splitlines()]
+    assert [each["type"] for each in messages].count("RECORD") == 3
+    (tmp_path / "state.json").write_text(json.dumps(messages[-1]["value"]), encoding="utf-8")
+    again = follow(machine, second, variables, tmp_path)
+    assert again.returncode == 0
+    assert '"RECORD"' not in again.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A `docker run`."""
+
+    options: Sequence[str]
+    arguments: Sequence[str]
+
+
+def commands_of_the_page() -> list[Command]:
+    """Those that run the tap, in their order; what they are piped into is yours."""
+    commands = []
+    for line in re.findall(r"^docker run (.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(re.split(r" [|>] ", line)[0])
+        image = words.index("tap-stripe-conn")
+        commands.append(Command(words[:image], words[image + 1 :]))
+    return [command for command in commands if "--entrypoint" not in command.options]
+
+
+def follow(
+    machine: Machine, command: Command, variables: Mapping[str, str], work: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the page, without an engine."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    for flag in ("--rm", "--init"):
+        parser.add_argument(flag, action="store_true", required=True)
+    parser.add_argument("--env-file")
+    parser.add_argument("--volume", action="append", default=[])
+    given = parser.parse_args(command.options)
+    assert set(given.volume) <= {"stripe:/state", "$PWD:/work:ro"}
+    arguments = [each.replace("/work/", f"{work}/") for each in command.arguments]
+    return run(machine, *arguments, environ=variables if given.env_file else None)
 
 
 def test_tokens_are_kept_on_the_volume(machine: Machine) -> None:
