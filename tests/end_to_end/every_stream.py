@@ -102,8 +102,10 @@ def read_twice(directory: Path) -> Iterator[Reading]:
         for stream, identifier in doomed_untold.items():
             stripe.delete(stream, identifier)
         second = _succeeding(tap.run(state=_of_another_version(first.states[-1])))
-        gone = {stream: {(identifier,)} for stream, (_, identifier) in doomed.items()}
-        gone |= {stream: {(identifier,)} for stream, identifier in doomed_untold.items()}
+        gone: dict[str, set[Key]] = {
+            **{stream: {(identifier,)} for stream, (_, identifier) in doomed.items()},
+            **{stream: {(identifier,)} for stream, identifier in doomed_untold.items()},
+        }
         rows = {stream: _truth(stripe, stream) for stream in stripe.catalogue.resources}
         yield Reading(stripe, tap, first, second, rows, gone)
 

@@ -21,10 +21,10 @@ TEXTS = {
     "placeholders": "%s %(id)s :id $1 ? {id} {{id}}",
     "separators": "a,b;c|d\te",
     "markup": "<b>&amp;</b>",
-    "astral": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 🧾 👩‍👩‍👧‍👦 𠜎",
+    "astral": "𝄞 🧾 👩‍👩‍👧‍👦 𠜎",
     "last code point": "\U0010ffff\ufffe\uffff\ufeff",
     "composed": "é e\u0301 Å A\u030a ﬁ ǅ İ ß",
-    "right to left": "\u202eשלום العربية\u202c",
+    "right to left": "\u202eשל\u05d5ם العربية\u202c",
     "null": "null",
     "not a number": "NaN",
     "infinite": "-Infinity",
@@ -82,7 +82,7 @@ RANDOM_TEXTS = 150
 def add_strange_rows(stripe: FakeStripe) -> None:
     """Put them into an account."""
     for text in (*TEXTS.values(), *_random_texts()):
-        address = {"city": text, "country": None, "line1": [text, None, {text: text}]}
+        address = {"city": text, "country": None, "parts": [text, None, {text: text}]}
         stripe.add("customers", {"description": text, "name": text, "address": address})
         stripe.add("webhook_endpoints", {"description": text, "enabled_events": [text, text]})
     for metadata in METADATA.values():

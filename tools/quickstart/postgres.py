@@ -47,7 +47,7 @@ class Postgres:
         Raises:
             CommandError: PostgreSQL refused the statement; the message is PostgreSQL's.
         """
-        return list(csv.reader(self._psql("--csv", sql).splitlines()))
+        return list(csv.reader(self._psql(sql).splitlines()))
 
     def objects(self, sql: str) -> list[dict[str, Any]]:
         """Run a query and give its rows as PostgreSQL's `to_jsonb` has them.
@@ -55,12 +55,14 @@ class Postgres:
         Raises:
             CommandError: PostgreSQL refused the query; the message is PostgreSQL's.
         """
-        # JSON has no line break in it, whatever there is in the values.
-        rows = self._psql("--no-align", f"select to_jsonb(r) from ({sql}) r").split("\n")
-        return [json.loads(row) for row in rows if row]
+        # By COPY, because psql leaves out characters that it can't show. JSON has no control
+        # characters in it, whatever there is in the values: a line is a row, and nothing is quoted.
+        form = "format csv, delimiter e'\\x01', quote e'\\x02'"
+        rows = self._psql(f"copy (select to_jsonb(r) from ({sql}) r) to stdout ({form})")  # noqa: S608 - the caller's own query
+        return [json.loads(row) for row in rows.split("\n") if row]
 
-    def _psql(self, form: str, sql: str) -> str:
-        command = [str(self._binaries / "psql"), "--no-psqlrc", "--quiet", form, "--tuples-only"]
+    def _psql(self, sql: str) -> str:
+        command = [str(self._binaries / "psql"), "--no-psqlrc", "--quiet", "--csv", "--tuples-only"]
         command += ["--host", str(self._socket_directory), "--username", SUPERUSER]
         command += ["--set", "ON_ERROR_STOP=1", "--command", sql]
         psql = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
