@@ -18,6 +18,7 @@ import pytest
 from tests.end_to_end.environments import TARGET_DUCKDB, TARGET_JSONL, environment
 from tests.end_to_end.every_stream import GONE_UNTOLD, in_column, read_twice
 from tests.end_to_end.strange import AMOUNTS, DECIMALS, METADATA, RATES, TEXTS
+from tests.end_to_end.tap import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,12 +159,8 @@ def files(reading: Reading, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"destination_path": str(directory / "output"), "do_timestamp_file": False}
     config.write_text(json.dumps(settings))
     for output in (reading.first, reading.second):
-        lines = [line for line in output.lines if b'"ACTIVATE_VERSION"' not in line[:40]]
-        succeeding(run(environment(TARGET_JSONL) / "target-jsonl", config, lines))
-    streams = [
-        {"tap_stream_id": name, "schema": schema} for name, schema in reading.second.schemas.items()
-    ]
-    (directory / "catalog.json").write_text(json.dumps({"streams": streams}))
+        succeeding(run(environment(TARGET_JSONL) / "target-jsonl", config, output.lines))
+    (directory / "catalog.json").write_text(json.dumps(catalog(list(reading.rows))))
     return directory
 
 
