@@ -8,7 +8,7 @@ from typing import get_args
 
 from tap_stripe_conn.catalogue.resources import Changes, load_catalogue
 from tests.sentences import sentences
-from tools.catalogue.documents import _CHANGES
+from tools.catalogue.pages import CHANGES
 
 PAGE = Path(__file__).parents[1] / "docs" / "changes.md"
 
@@ -22,7 +22,7 @@ def test_it_explains_every_way_in_the_words_of_the_streams_page() -> None:
     explained = re.findall(
         r"^\| ([\w, ]+) \| `(\w+)` \|", section("How changes are caught"), re.MULTILINE
     )
-    assert explained == [(_CHANGES[each][0], each) for each in get_args(Changes)]
+    assert explained == [(CHANGES[each][0], each) for each in get_args(Changes)]
 
 
 def test_it_names_every_stream_whose_removals_events_tell_of() -> None:

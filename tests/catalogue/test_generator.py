@@ -8,6 +8,7 @@ import pytest
 from tests.catalogue.conftest import ROOT
 from tools.catalogue import __main__ as command
 from tools.catalogue.attributes import UnknownAnnotationError, attributes
+from tools.catalogue.documents import SCHEMAS
 from tools.catalogue.prose import description, first_sentence
 from tools.catalogue.sdk import SdkClass, UnresolvedNameError
 
@@ -45,9 +46,9 @@ def test_the_check_names_each_file_that_would_change(
     monkeypatch.setattr(command, "documents", lambda: dict(generated))
     assert command.main([], tmp_path) == 0
     assert command.main(["--check"], tmp_path) == 0
-    charge = tmp_path / command.SCHEMAS / "charge.json"
+    charge = tmp_path / SCHEMAS / "charge.json"
     charge.write_text("{}")
-    (tmp_path / command.SCHEMAS / "recipient.json").write_text("{}")
+    (tmp_path / SCHEMAS / "recipient.json").write_text("{}")
     capsys.readouterr()
 
     assert command.main(["--check"], tmp_path) == 1
@@ -62,13 +63,13 @@ def test_writing_restores_what_differs_and_deletes_what_is_no_longer_generated(
     tmp_path: Path, generated: Mapping[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "documents", lambda: dict(generated))
-    schemas = tmp_path / command.SCHEMAS
+    schemas = tmp_path / SCHEMAS
     schemas.mkdir(parents=True)
     (schemas / "charge.json").write_text("{}")
     (schemas / "recipient.json").write_text("{}")
 
     assert command.main([], tmp_path) == 0
-    assert (schemas / "charge.json").read_text() == generated[command.SCHEMAS / "charge.json"]
+    assert (schemas / "charge.json").read_text() == generated[SCHEMAS / "charge.json"]
     assert not (schemas / "recipient.json").exists()
 
 

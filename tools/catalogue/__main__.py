@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.catalogue.documents import documents
+from tools.catalogue.documents import SCHEMAS, documents
+from tools.catalogue.pages import AREA_PAGES
 
 ROOT = Path(__file__).parents[2]
-SCHEMAS = Path("tap_stripe_conn/catalogue/schemas")
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(arguments).check
 
     wanted = documents()
-    stale = {path.relative_to(root) for path in (root / SCHEMAS).glob("*.json")} - wanted.keys()
+    kept = [*(root / SCHEMAS).glob("*.json"), *(root / AREA_PAGES).glob("*.md")]
+    stale = {path.relative_to(root) for path in kept} - wanted.keys()
     changed = sorted(path for path in wanted if _read(root / path) != wanted[path])
     for path in changed:
         print(f"{'differs' if check else 'wrote'}: {path}")
