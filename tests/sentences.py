@@ -26,16 +26,19 @@ FILLED_IN: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def unsaid(page: str) -> list[str]:
-    """The messages in a page's table "When something is wrong" that the program can't say."""
-    table = page.partition("\n## When something is wrong\n")[2].partition("\n## ")[0]
-    messages = re.findall(r"^\| `([^`]+)`(?: \(or `\w+`\))? \|", table, re.MULTILINE)
-    rows = re.findall(r"^\| (?!message )", table, re.MULTILINE)
-    assert len(messages) == len(rows) > 10
-    return [
-        message
-        for message in messages
-        if not all(text in sentences() for text in FILLED_IN.get(message, (message,)))
-    ]
+    """The messages in a page's tables of messages that the program can't say."""
+    messages = []
+    for table in re.findall(r"^\| message \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, re.MULTILINE):
+        found = re.findall(r"^\| `([^`]+)`(?: \(or `\w+`\))? \|", table, re.MULTILINE)
+        assert len(found) == len(table.splitlines())
+        messages += found
+    assert len(messages) > 10
+    return [message for message in messages if not can_say(message)]
+
+
+def can_say(message: str) -> bool:
+    """Whether the program has the texts that a message is made of."""
+    return all(text in sentences() for text in FILLED_IN.get(message, (message,)))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Run what CI runs: install the locked environment, then lint, type check and test.
+"""Run what CI runs: install the locked environment, lint, type check, build the documentation, test.
 
 `python3 tools/check.py [PYTEST ARGUMENTS]`: any Python from 3.10 on, with pip. The first step that
 fails ends it, with that step's exit code.
@@ -32,6 +32,7 @@ def main(pytest_arguments: list[str]) -> int:
         [str(scripts / "ruff"), "check"],
         [str(scripts / "ruff"), "format", "--check"],
         [str(scripts / "mypy")],
+        [str(scripts / "python"), "-m", "tools.website"],
         # Last, and nothing after it: its closing line is this command's. Side by side, because
         # most of its time goes to starting commands; by file, because some share a database; in the
         # tests' own order, which begins with what takes longest.

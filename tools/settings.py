@@ -1,4 +1,4 @@
-"""Write the README's table of settings from what `--about` says: `python -m tools.readme`."""
+"""Write the table of settings in docs/settings.md from `--about`: `python -m tools.settings`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 from tap_stripe_conn.tap import TapStripeConn
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- settings: written by python -m tools.readme -->\n", "<!-- end of settings -->\n"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+BEGIN = "<!-- settings: written by python -m tools.settings -->\n"
+END = "<!-- end of settings -->\n"
 
 
 def main() -> int:
-    """Write the README, or with `--check` only say whether that would change it."""
-    text = README.read_text(encoding="utf-8")
+    """Write the page, or with `--check` only say whether that would change it."""
+    text = PAGE.read_text(encoding="utf-8")
     current = with_settings(text)
     if "--check" in sys.argv[1:]:
         return int(text != current)
-    README.write_text(current, encoding="utf-8")
+    PAGE.write_text(current, encoding="utf-8")
     return 0
 
 
 def with_settings(text: str) -> str:
-    """The README with a table of the settings as they are."""
+    """The page with a table of the settings as they are."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
