@@ -1,4 +1,4 @@
-"""Run what CI runs: install the locked environment, lint, type check, build the documentation, test.
+"""Run what CI runs: install the locked environment, lint, type check, build the docs and test.
 
 `python3 tools/check.py [PYTEST ARGUMENTS]`: any Python from 3.10 on, with pip. The first step that
 fails ends it, with that step's exit code.

@@ -47,7 +47,7 @@ _NOT_FETCHED = re.compile(r"\brel=\"(?:canonical|next|prev|edit)\"")
 def main() -> int:
     """Build the site; a warning fails it, and so does a page that fetches from elsewhere."""
     os.chdir(ROOT)
-    cli(["build", "--quiet", "--strict", "--clean"], standalone_mode=False)
+    cli(["build", "--strict", "--clean"], standalone_mode=False)
     fetching = [
         str(page.relative_to(BUILT))
         for page in sorted(BUILT.rglob("*.html"))
