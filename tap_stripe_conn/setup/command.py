@@ -34,7 +34,7 @@ from tap_stripe_conn.redaction import conceal
 from tap_stripe_conn.setup.consent import Consent, newest
 from tap_stripe_conn.setup.form import PROPERTIES, Form, config_of, given_by, settings_of
 from tap_stripe_conn.setup.saving import check_place, meltano_commands, write_config
-from tap_stripe_conn.setup.terminal import ask, choose, confirmed, explain, say
+from tap_stripe_conn.setup.terminal import appear, ask, choose, confirmed, explain, say
 from tap_stripe_conn.tap import TapStripeConn
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def _setup(  # noqa: PLR0913 - one for each option
             failure = None if no_test else _failure(config, consent)
             _save(config, target, meltano=meltano)
         else:
+            appear()
             form = Form(given, suggested, consent=consent, code=code)
             config, failure = _attended(form, no_test=no_test), None
             _save_as_chosen(config, target)

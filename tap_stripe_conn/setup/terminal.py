@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 import textwrap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,6 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WIDTH: Final = 80
+
+_TERMINAL: Final = "/dev/tty"
+
+
+def appear() -> None:
+    """Let stderr be the terminal that the answers come from, where it leads elsewhere.
+
+    `meltano invoke` takes it for a log: it shows whole lines, and no question is one.
+    """
+    if sys.__stderr__ is None or sys.__stderr__.isatty():
+        return
+    with suppress(OSError):
+        terminal = os.open(_TERMINAL, os.O_WRONLY)
+        os.dup2(terminal, sys.__stderr__.fileno())
+        os.close(terminal)
 
 
 def say(text: str = "") -> None:
