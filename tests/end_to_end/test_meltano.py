@@ -98,6 +98,7 @@ def test_a_run_adds_what_is_new_and_a_stream_that_fails_keeps_its_place(
     assert kept["charges"]["replication_key_value"] < kept["customers"]["replication_key_value"]
 
     project.connect(stripe)
+    project.narrow("charges", "customers")
     mended = project.run("run stripe-to-jsonl")
     assert mended.code == 0, mended.log
     assert [row["id"] for row in project.rows("charges")[5:]] == [charge]
@@ -110,7 +111,7 @@ def test_what_an_interrupted_run_did_not_load_the_next_ones_do(
     stripe.seed("charges", 600)
     project.connect(stripe)
     project.settings["TARGET_POSTGRES_SQLALCHEMY_URL"] = database.url
-    project.settings["TAP_STRIPE_CONN__SELECT"] = '["charges.*"]'
+    project.narrow("charges")
     stripe.fault("/v1/charges", "stall", seconds=20, after=3)
     stopped = project.interrupted(
         "run stripe-to-postgres", signal.SIGTERM, lambda: len(stripe.list_pages("charges")) >= 3
