@@ -334,6 +334,7 @@ class TapStripeConn(Tap):
         unknown = self._unknown()
         for outcome in unknown:
             self.logger.warning("Stream %s is skipped: %s", outcome.stream, outcome.reason)
+        self._tell_of_absent()
         self.logger.info(
             "Connection %s: reading %d streams of Stripe's API %s",
             self.settings.connection_name,
@@ -465,6 +466,13 @@ class TapStripeConn(Tap):
             raise ConfigError(msg)
         return streams
 
+    def _tell_of_absent(self) -> None:
+        """Say what a run before has read and the catalog doesn't know: it may have been closed."""
+        listed = self.input_catalog or self.streams
+        known = self.state.get("bookmarks", {}).keys() & self.catalogue.resources
+        if absent := ", ".join(sorted(known - listed.keys())):
+            self.logger.warning("Read by a run before, but no longer in the catalog: %s", absent)
+
     def _unknown(self) -> list[Outcome]:
         """What becomes of selected streams that this version does not know."""
         return [
@@ -511,9 +519,12 @@ class TapStripeConn(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        """Set up the stream maps, once the streams have completed the catalog."""
-        _ = self.streams
-        super().setup_mapper()
+        """Set up the stream maps of what is selected: for all streams it takes half a second."""
+        streams = self.streams  # which completes the catalog
+        super(Tap, self).setup_mapper()
+        for name, entry in self.catalog.items():
+            if name in streams and streams[name].selected:
+                self.mapper.register_raw_streams_from_catalog(Catalog({name: entry}))
 
     @classmethod
     @override

@@ -12,7 +12,7 @@ from singer_sdk.helpers._util import utc_now
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory
-from singer_sdk.singerlib import RecordMessage, Schema
+from singer_sdk.singerlib import Catalog, RecordMessage, Schema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog
+    from singer_sdk.mapper import StreamMap
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Range
@@ -403,6 +403,17 @@ class StripeStream(Stream):
         keys = {*self.resource.primary_key, UPDATED_AT, DELETED_AT}
         wanted = [name for name in properties if not columns or name in columns or name in keys]
         return {**self.schema, "properties": {name: properties[name] for name in wanted}}
+
+    @property
+    @override
+    def stream_maps(self) -> list[StreamMap]:
+        """What becomes of the rows; of a stream that is not selected, set up when asked for."""
+        mapper = self._stripe_tap.mapper
+        if self.name not in mapper.stream_maps:
+            mapper.register_raw_streams_from_catalog(
+                Catalog({self.name: self._singer_catalog_entry})
+            )
+        return super().stream_maps
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:

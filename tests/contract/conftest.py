@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from tests import forked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -121,16 +123,8 @@ class TapCommand:
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> Run:
         """Run it with these arguments alone."""
-        done = subprocess.run(  # noqa: S603 - our own command
-            [COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            cwd=self.folder,
-            env={**os.environ, **(env or {})},
-        )
-        return Run(done.returncode, done.stdout, done.stderr)
+        command = [str(COMMAND), *arguments]
+        return Run(*forked.run(command, self.folder, {**os.environ, **(env or {})}))
 
     def _arguments(
         self,

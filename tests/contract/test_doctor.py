@@ -308,9 +308,10 @@ def test_meltano_runs_the_test_with_settings_from_the_environment(
         "TAP_STRIPE_CONN_REQUESTS_PER_SECOND": "1000",
         "TAP_STRIPE_CONN_DISCOVER_ALL": "false",
     }
-    run = tap.run(*commands["test"].split(), env=env)
+    test = commands["test"]["args"].split()
+    run = tap.run(*test, env=env)
     assert (run.code, run.stdout.splitlines()[-1]) == (0, "connection available")
-    written = document(tap.run(*commands["test"].split(), "--format=json", env=env))
+    written = document(tap.run(*test, "--format=json", env=env))
     assert statuses(written).keys() == stripe.catalogue.resources.keys()
 
 

@@ -250,6 +250,7 @@ def test_the_job_of_the_deployments_keeps_what_the_loader_confirmed(
     reader.types(f"bash {job}")
     assert reader.rows("customers").keys() == set(shop.ids("customers"))
     first = reader.state()
+    time.sleep(1)  # state counts seconds
     reader.types(f"bash {job}")
     second = reader.state()
     assert second != first
