@@ -111,6 +111,7 @@ def test_what_an_interrupted_run_did_not_load_the_next_ones_do(
     stripe.seed("charges", 600)
     project.connect(stripe)
     project.settings["TARGET_POSTGRES_SQLALCHEMY_URL"] = database.url
+    database.query("drop schema if exists stripe cascade")
     project.narrow("charges")
     stripe.fault("/v1/charges", "stall", seconds=20, after=3)
     stopped = project.interrupted(

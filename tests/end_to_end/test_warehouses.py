@@ -121,7 +121,8 @@ def loader(
 
 @pytest.fixture(scope="module")
 def in_postgres(reading: Reading, loader: Loader) -> Warehouse:
-    """Both runs, loaded one after the other."""
+    """Both runs, loaded one after the other into a schema that nothing else is in."""
+    loader.database.query("drop schema if exists stripe cascade")
     first, second = (
         [line for line in output.lines if not line.startswith(UNMARKED)]
         for output in (reading.first, reading.second)

@@ -13,15 +13,15 @@ import pytest
 
 from tests.model.history import history
 from tests.model.play import play
+from tests.nightly import NIGHTLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.model.history import Step
 
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 ONE = os.environ.get("HISTORY")
-SEEDS = [int(ONE)] if ONE else range(1_000 if NIGHTLY else 25)
+SEEDS = [int(ONE)] if ONE else range(1_000 if NIGHTLY else 15)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

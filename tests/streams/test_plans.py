@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -305,6 +305,7 @@ def check_shrinks(kind: Kind, states: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
+@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_runs_that_crash_anywhere_bring_everything_together(
     kind: Kind, data: st.DataObject
@@ -315,6 +316,7 @@ def test_runs_that_crash_anywhere_bring_everything_together(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
+@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_settings_that_change_after_any_run_bring_what_they_ask_for(
     kind: Kind, data: st.DataObject
@@ -332,6 +334,7 @@ def test_a_run_that_wants_less_does_not_take_the_rest_of_an_interrupted_one_for_
 
 
 @pytest.mark.parametrize("stream", [OWN_TIME.stream, DATED.stream, TOP_LEVEL.stream])
+@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_runs_that_are_whole_or_incremental_by_turns_bring_everything_together(
     stream: str, data: st.DataObject
@@ -361,6 +364,7 @@ def test_a_whole_read_that_was_interrupted_takes_what_an_earlier_start_date_adds
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
+@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_what_was_read_is_not_read_again_but_for_the_overlap(
     kind: Kind, data: st.DataObject
@@ -432,6 +436,7 @@ def test_a_state_of_another_tap_is_explained_or_leads_to_a_run_within_the_settin
 
 
 @pytest.mark.parametrize("kind", [WHOLE, BY_PARENT_WHOLE, DATED_WHOLE], ids=str)
+@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_what_an_incremental_run_has_read_is_no_part_of_a_whole_read(
     kind: Kind, data: st.DataObject
