@@ -199,6 +199,18 @@ detached, from github.com/stripe/stripe-python/issues/1724 and the API reference
 says "your active prices", but inactive ones have been seen in answers without `active`.
 """
 
+TOLD_THOUGH_HIDDEN = frozenset({"prices", "products", "reviews"})
+"""Of the streams of which lists leave something out, those of which events tell of that, too: what
+is made inline, or closed since, is a row."""
+
+ON_TEST_CLOCKS = frozenset({"customers", "quotes", "subscription_schedules", "subscriptions"})
+"""Those of which the list leaves out what belongs to a test clock, of which events tell as well: no
+row either way (docstrings of the parameters `test_clock` and `customer` of these lists)."""
+
+CHOSEN_IDS = frozenset({"coupons", "plans", "products"})
+"""Streams whose objects have ids of the user's choice, the parameter `id` of their creation: such
+an id can be used again when an object is deleted."""
+
 EXPAND: Mapping[str, tuple[str, ...]] = {
     # API reference, each marked expandable; `tiers` since API version 2020-08-27.
     "coupons": ("applies_to", "currency_options"),

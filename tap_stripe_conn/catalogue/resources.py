@@ -137,6 +137,15 @@ class Resource:
     """Types of events about another object with which a row changes -> that object's field that
     names the row."""
 
+    told_though_hidden: bool = False
+    """Whether events tell of objects that the list leaves out, and that are rows nevertheless."""
+
+    on_test_clocks: bool = False
+    """Whether the list leaves out what belongs to a test clock, which events tell of."""
+
+    chosen_ids: bool = False
+    """Whether ids are the user's choice, so that one can be used again after a deletion."""
+
     untold: str = ""
     """One sentence on the changes that Stripe tells nobody of; empty where there are none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_stripe_conn.streams.children import embedded_list
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.streams.family import Family
     from tap_stripe_conn.streams.stream import StripeStream
-
-CHOSEN_IDS: Final = frozenset({"coupons", "plans", "products"})
-"""Streams whose objects have ids of the user's choice (the parameter `id` of their creation), which
-can be used again when an object is deleted."""
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +147,7 @@ class Changes:
     def doubt(self, event: Event, signal: Signal) -> None:
         """Have an object looked up that an event says is gone, if its id can be used again."""
         identifier = event.about(signal.parent_field)
-        if identifier is not None and signal.shown.name in CHOSEN_IDS:
+        if identifier is not None and signal.shown.resource.chosen_ids:
             self._note_change(event, signal, identifier)
 
     def _note_removal(self, event: Event, signal: Signal, identifier: str) -> None:

@@ -60,10 +60,13 @@ class Lookups:
         """Look up some more."""
         wanted = []
         listing = self._listing
-        # Not children: their lists are each parent's own.
-        by_time = self._stream.resource.parent is None and listing.created_filter == "range"
+        by_time = (
+            self._stream.resource.parent is None  # or each parent has a list of its own
+            and listing.created_filter == "range"
+            and listing.created_field is not None
+        )
         for change in changes:
-            if change.created is None or not (by_time and listing.created_field):
+            if change.created is None or not by_time:
                 self._ids.add(change.id)
             else:
                 wanted.append(Wanted(change.id, change.created))

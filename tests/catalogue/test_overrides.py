@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stripe import params as stripe_params
 
 from tap_stripe_conn.catalogue import overrides
 from tools.catalogue.endpoints import endpoints
@@ -32,6 +35,7 @@ def test_every_stream_that_is_named_exists(catalogue: Catalogue) -> None:
         *overrides.DESCRIPTIONS,
         *overrides.PARAMS,
         *overrides.HIDDEN,
+        *overrides.CHOSEN_IDS,
         *overrides.EXPAND,
         *overrides.EVENT_PREFIXES,
         *overrides.CHANGES,
@@ -39,6 +43,22 @@ def test_every_stream_that_is_named_exists(catalogue: Catalogue) -> None:
         *overrides.UNTOLD,
     }
     assert named <= catalogue.resources.keys()
+
+
+def test_what_events_tell_of_besides_the_list_is_said_to_be_left_out_by_it() -> None:
+    assert overrides.HIDDEN.keys() >= overrides.TOLD_THOUGH_HIDDEN | overrides.ON_TEST_CLOCKS
+
+
+def test_ids_are_the_users_choice_where_stripe_takes_one_to_create_an_object(
+    catalogue: Catalogue,
+) -> None:
+    taken = set()
+    for module in Path(str(stripe_params.__file__)).parent.glob("_*_create_params.py"):
+        _, _, own = module.read_text("utf-8").partition("CreateParams(RequestOptions):\n")
+        if "\n    id: " in f"\n{own}".partition("\nclass ")[0]:
+            taken.add(module.stem.removeprefix("_").removesuffix("_create_params"))
+    chosen = {name for name, each in catalogue.resources.items() if each.chosen_ids}
+    assert {catalogue.resources[name].schema for name in chosen} == taken
 
 
 def test_every_schema_that_is_named_is_used(catalogue: Catalogue) -> None:

@@ -35,6 +35,9 @@ def with_changes(resources: Iterable[Resource], event_types: Iterable[str]) -> l
                 for kind in kinds
                 if kind.startswith(prefix)
             },
+            told_though_hidden=resource.name in overrides.TOLD_THOUGH_HIDDEN,
+            on_test_clocks=resource.name in overrides.ON_TEST_CLOCKS,
+            chosen_ids=resource.name in overrides.CHOSEN_IDS,
             untold=overrides.UNTOLD.get(resource.name, overrides.UNTOLD_OF.get(changes, "")),
         )
     return list(found.values())
