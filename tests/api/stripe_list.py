@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Object
 
+CHARGES = Listing(
+    path="/v1/charges",
+    endpoint="/v1/charges",
+    page_size=2,
+    created_filter="range",
+    created_field="created",
+)
+COUPONS = Listing(path="/v1/coupons", endpoint="/v1/coupons", page_size=2)
+METERS = Listing(path="/v2/meters", endpoint="/v2/meters", cursor="next_page_url", page_size=20)
+
 CURSOR_GONE = CursorGoneError("No such charge", http_status=400)
 
 
