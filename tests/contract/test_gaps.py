@@ -214,6 +214,18 @@ def test_a_proxys_404_does_not_say_that_there_are_no_children(
     assert not run.bookmark("customer_balance_transactions")
 
 
+def test_a_stream_that_was_read_before_and_is_not_in_the_catalog_any_more_is_named(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    stripe.life.create("customers")
+    first = tap(select=["charges", "customers"])
+    said = "Read by a run before, but no longer in the catalog: "
+    assert said not in first.stderr
+    second = tap(select=["customers"], state=first.state)
+    assert f"{said}charges\n" in second.stderr
+    assert second.bookmark("charges") == first.bookmark("charges")
+
+
 def test_the_state_of_another_account_or_mode_is_not_gone_on_from(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:

@@ -236,17 +236,22 @@ def typed(page: str) -> list[str]:
     ]
 
 
-def test_the_job_of_the_deployments_keeps_what_the_loader_confirmed(
-    reader: Reader, shop: FakeStripe
-) -> None:
+def job_of_the_deployments(reader: Reader, *streams: str) -> Path:
+    """The page's script, beside a catalog of these streams."""
     (script,) = blocks("docs/deployment.md", "bash")
     job = reader.folder.parent / "run.sh"
     job.write_text(script)
     reader.environ |= {"STATE_DIR": str(reader.folder), "LOADER": "your-target"}
     catalog = subprocess.run([COMMAND, "--discover"], capture_output=True, check=True).stdout
-    streams = [each for each in json.loads(catalog)["streams"] if each["stream"] == "customers"]
-    (reader.folder / "catalog.json").write_text(json.dumps({"streams": streams}))
+    selected = [each for each in json.loads(catalog)["streams"] if each["stream"] in streams]
+    (reader.folder / "catalog.json").write_text(json.dumps({"streams": selected}))
+    return job
 
+
+def test_the_job_of_the_deployments_keeps_what_the_loader_confirmed(
+    reader: Reader, shop: FakeStripe
+) -> None:
+    job = job_of_the_deployments(reader, "customers")
     reader.types(f"bash {job}")
     assert reader.rows("customers").keys() == set(shop.ids("customers"))
     first = reader.state()
@@ -274,15 +279,7 @@ def test_the_job_of_the_deployments_keeps_what_the_loader_confirmed(
 def test_the_job_ends_with_the_exit_code_of_a_stream_that_could_not_be_read(
     reader: Reader, shop: FakeStripe
 ) -> None:
-    (script,) = blocks("docs/deployment.md", "bash")
-    job = reader.folder.parent / "run.sh"
-    job.write_text(script)
-    reader.environ |= {"STATE_DIR": str(reader.folder), "LOADER": "your-target"}
-    catalog = subprocess.run([COMMAND, "--discover"], capture_output=True, check=True).stdout
-    wanted = {"customers", "charges"}
-    streams = [each for each in json.loads(catalog)["streams"] if each["stream"] in wanted]
-    (reader.folder / "catalog.json").write_text(json.dumps({"streams": streams}))
-
+    job = job_of_the_deployments(reader, "customers", "charges")
     reader.types(f"bash {job}", ends=3)
     assert reader.rows("customers").keys() == set(shop.ids("customers"))
     assert "customers" in reader.state()["bookmarks"]
