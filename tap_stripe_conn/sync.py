@@ -162,40 +162,48 @@ class Sync:
         """
         while crew.under_way < MOST_UNDER_WAY and crew.answered < MOST_ANSWERED:
             now = time.monotonic()
-            waiting = sum(turn.request is not None for turn in self._turns)
-            for turn in self._turns:
-                if turn.due <= now and self._goes(turn, crew, now, waiting):
-                    break
-            else:
+            turn = next((each for each in self._turns if self._goes(each, crew, now)), None)
+            if turn is not None:
+                self._turns.remove(turn)
+                self._turns.append(turn)
+            elif crew.answered or not self._divide():
                 return self._pause(now)
-            self._turns.remove(turn)
-            self._turns.append(turn)
         return LONGEST_WAIT
 
-    def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float, waiting: int) -> bool:
+    def _goes(self, turn: _Turn, crew: Crew[_Asked], now: float) -> bool:
         lane = turn.lane
-        if turn.request is None and not len(lane):
+        if turn.due > now or (turn.request is None and not len(lane)):
             return False
         if turn.under_way >= self._limiter.most_in_flight(lane.endpoint):
             # Many of them are tried again, while others could be asked; until an answer comes.
             turn.due = now + LONGEST_WAIT
             return False
-        request = turn.request or lane.ask()
-        if request is None and crew.answered == 0:
-            # There could be more requests under way: what is being read is divided.
-            lane.split(self._limiter.idle(lane.endpoint) - waiting)
-            request = lane.ask()
-        turn.request = request
-        if request is None:
+        turn.request = turn.request or lane.ask()
+        if turn.request is None:
             return False
         delay = self._limiter.admit(lane.endpoint)
         if delay > 0:
             turn.due = now + delay
             return False
-        turn.request = None
+        request, turn.request = turn.request, None
         turn.under_way += 1
         crew.fetch(_Asked(turn, request), request.query)
         return True
+
+    def _divide(self) -> bool:
+        """Find more to ask in what is being read, if all there is to ask leaves requests idle.
+
+        Returns:
+            Whether there is more now.
+        """
+        waiting = sum(turn.request is not None for turn in self._turns)
+        for turn in self._turns:
+            lane = turn.lane
+            if turn.request is None and len(lane):
+                idle = self._limiter.idle(lane.endpoint) - waiting
+                if idle > 0 and lane.split(idle):
+                    return True
+        return False
 
     def _pause(self, now: float) -> float:
         due = (turn.due for turn in self._turns if turn.request is not None)
