@@ -133,12 +133,12 @@ class StripeClient:
         # The session prepares requests; it sends none, for want of redirects and cookies.
         self._adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
         # The environment (proxies, REQUESTS_CA_BUNDLE) is read once: it costs more than a request.
-        self._settings = self._session.merge_environment_settings(
+        environment = self._session.merge_environment_settings(
             self._base, {}, stream=True, verify=None, cert=None
         )
-        if on_loopback(self._base):
-            # Unencrypted, it may be sent nowhere else.
-            self._settings["proxies"] = {}
+        # Unencrypted, it may be sent nowhere else.
+        self._proxies = {} if on_loopback(self._base) else environment["proxies"]
+        self._verify = environment["verify"] or True
         self._closed = threading.Event()
         self._ahead = 0.0
         self.traffic = TrafficCounter()
@@ -279,8 +279,10 @@ class StripeClient:
             began = time.monotonic()
             response = self._adapter.send(
                 prepared,
+                stream=True,
                 timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
-                **self._settings,
+                verify=self._verify,
+                proxies=self._proxies,
             )
             # Read at once: in chunks it takes twice as long.
             body = b"".join(response.iter_content(None))
