@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import KNOWN, unmet, unmet_under_faults, written
-from benchmarks.run import ROOT, run
+from benchmarks.run import ROOT, compile_once, run
 from benchmarks.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.markdown:
         _print_row(["---", *["---:"] * len(COLUMNS), "---"], markdown=True)
     remarks = []
+    compile_once()
     for name in options.scenarios or SCENARIOS:
         found, code = run(name, faults=options.faults)
         if options.faults:

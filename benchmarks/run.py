@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from benchmarks.figures import Process, figures
 from benchmarks.report import Report
 from benchmarks.scenarios import SCENARIOS
+from tools.environments import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,6 +58,13 @@ def run(name: str, *, faults: bool = False) -> tuple[dict[str, float], int]:
         _tell(server, str(noted))
         report = Report(**_answer(server))
     return figures(scenario, report, process), process.code
+
+
+def compile_once() -> None:
+    """Run the tap for its version alone: its modules are compiled then."""
+    subprocess.run(  # noqa: S603 - our own command
+        [COMMAND, "--version"], env=_environ(), stdout=subprocess.DEVNULL, check=True
+    )
 
 
 def _tap(scenario: Scenario, ready: dict[str, Any], folder: Path, noted: Path) -> Process:
@@ -162,8 +170,15 @@ def _place() -> Path | None:
 
 
 def _environ() -> dict[str, str]:
-    """The environment of the processes: no proxy may stand before a server on loopback."""
-    return {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    """The environment of the processes: no proxy may stand before a server on loopback.
+
+    Modules are compiled once, as where pip has installed the tap, be it that none may lie compiled
+    beside the source.
+    """
+    environ = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    if environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        environ.setdefault("PYTHONPYCACHEPREFIX", str(HOME / "bytecode"))
+    return environ
 
 
 def _written(path: Path, content: object) -> str:
