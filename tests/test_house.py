@@ -94,7 +94,7 @@ BELOW: dict[str, set[str]] = {
         "redaction",
         "tap",
     },
-    "__main__": {"tap"},
+    "__main__": {"exit_codes", "tap"},
     "__init__": set(),
 }
 """The rooms that each room may import when it runs; itself is understood."""
@@ -119,7 +119,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "api": {"backoff", "msgspec", "requests", "typing_extensions"},
     "interrupts": set(),
     "private_file": set(),
-    "messages": {"singer_sdk", "typing_extensions"},
+    "messages": {"msgspec", "singer_sdk", "typing_extensions"},
     "config": {"jsonschema", "singer_sdk"},
     "connection": {
         "backoff",
@@ -129,7 +129,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "requests",
         "typing_extensions",
     },
-    "streams": {"singer_sdk", "typing_extensions"},
+    "streams": {"msgspec", "singer_sdk", "typing_extensions"},
     "display": {"rich", "singer_sdk", "typing_extensions"},
     "progress": {"typing_extensions"},
     "sync": {"singer_sdk"},
