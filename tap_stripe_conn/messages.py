@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter
+from msgspec import Raw, Struct, json
+from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
-    from singer_sdk.singerlib.encoding.simple import Message
+    from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+    from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 
 
 PIECE: Final = 1 << 18
@@ -42,6 +46,43 @@ def output() -> Iterator[None]:
     except OSError as error:
         msg = f"the tap's output can't be written: {error.strerror}"
         raise OutputError(msg) from error
+
+
+class Messages:
+    """Many messages at once, where the writer takes them so; else one by one."""
+
+    def __init__(self, writer: GenericSingerWriter[Any, Message]) -> None:
+        """Write with `writer`."""
+        self._writer = writer
+
+    def write(self, messages: Iterable[Message]) -> None:
+        """Write messages, in their order.
+
+        Raises:
+            OutputError: They can't be written any more.
+        """
+        if isinstance(self._writer, WholeMessageWriter):
+            self._writer.write_messages(messages)
+            return
+        for message in messages:
+            self._writer.write_message(message)
+
+    def write_records(self, message: RecordMessage, rows: Iterable[Struct | Raw]) -> None:
+        """Write a message for each of many rows.
+
+        Args:
+            message: What they have in common, with an empty record.
+            rows: Their records, to be encoded as they are.
+
+        Raises:
+            OutputError: They can't be written any more.
+        """
+        if isinstance(self._writer, WholeMessageWriter):
+            self._writer.write_records(message, rows)
+            return
+        for row in rows:
+            record = json.decode(encoder.encode(row))
+            self._writer.write_message(replace(message, record=record))
 
 
 class WholeMessageWriter(MsgSpecWriter):
@@ -80,7 +121,17 @@ class WholeMessageWriter(MsgSpecWriter):
         if lines:
             self._write_lines(lines)
 
-    def _write_lines(self, lines: bytearray) -> None:
+    def write_records(self, message: RecordMessage, rows: Iterable[Struct | Raw]) -> None:
+        """As `Messages.write_records`.
+
+        Raises:
+            OutputError: The reader has gone, or the disk is full.
+        """
+        stream, version, at = message.stream, message.version, message.time_extracted
+        records = [_Record(stream, row, version, at) for row in rows]
+        self._write_lines(encoder.encode_lines(records))
+
+    def _write_lines(self, lines: bytes | bytearray) -> None:
         if self._is_cut:
             return
         # A second signal does not wait. What would follow a half line, no reader could read.
@@ -90,3 +141,12 @@ class WholeMessageWriter(MsgSpecWriter):
             while written < len(line):
                 written += sys.stdout.buffer.write(line[written:])
         self._is_cut = False
+
+
+class _Record(Struct, tag_field="type", tag="RECORD", omit_defaults=True, gc=False):
+    """A RECORD message, as the SDK's is encoded."""
+
+    stream: str
+    record: Struct | Raw
+    version: int | None = None
+    time_extracted: datetime | None = None

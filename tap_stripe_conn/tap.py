@@ -51,7 +51,7 @@ from tap_stripe_conn.doctor import examine
 from tap_stripe_conn.exit_codes import COMPLETE
 from tap_stripe_conn.findings import Finding, Findings
 from tap_stripe_conn.interrupts import Interrupts
-from tap_stripe_conn.messages import WholeMessageWriter
+from tap_stripe_conn.messages import Messages, WholeMessageWriter
 from tap_stripe_conn.redaction import conceal, holds_secret
 from tap_stripe_conn.report import Connection, Report, by_cause, joined
 from tap_stripe_conn.run_report import Ending, RunRecord
@@ -63,13 +63,12 @@ from tap_stripe_conn.streams.stream import StripeStream
 from tap_stripe_conn.sync import Sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import FrameType
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_stripe_conn.api.client import Authenticator
     from tap_stripe_conn.catalogue.resources import Catalogue, Resource
@@ -481,18 +480,10 @@ class TapStripeConn(Tap):
             if name not in self.streams and entry.metadata.root.selected
         ]
 
-    def write_messages(self, messages: Iterable[Message]) -> None:
-        """Write messages, in their order.
-
-        Raises:
-            OutputError: They can't be written any more.
-        """
-        writer = self.message_writer
-        if isinstance(writer, WholeMessageWriter):
-            writer.write_messages(messages)
-            return
-        for message in messages:
-            writer.write_message(message)
+    @property
+    def messages(self) -> Messages:
+        """What messages are written with."""
+        return Messages(self.message_writer)
 
     # The SDK's hooks
 

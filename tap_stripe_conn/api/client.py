@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from tap_stripe_conn.api.limits import Limiter
+    from tap_stripe_conn.api.typed import PageDecoder, ShownPage
 
 Object: TypeAlias = dict[str, Any]
 """A JSON object as Stripe sent it."""
@@ -128,17 +129,21 @@ class StripeClient:
         self._base = base.rstrip("/")
         self._auth = auth
         self._limiter = limiter
-        self._session = requests.Session()
-        self._session.headers.update({"Stripe-Version": api_version, "User-Agent": user_agent})
-        # The session prepares requests; it sends none, for want of redirects and cookies.
+        headers = requests.utils.default_headers()
+        headers.update({"Stripe-Version": api_version, "User-Agent": user_agent})
+        self._common = requests.Request("GET", self._base, headers=headers).prepare()
+        """What all requests have in common."""
+
+        # Without a session: there are no redirects to follow and no cookies to keep.
         self._adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
         # The environment (proxies, REQUESTS_CA_BUNDLE) is read once: it costs more than a request.
-        environment = self._session.merge_environment_settings(
+        environment = requests.Session().merge_environment_settings(
             self._base, {}, stream=True, verify=None, cert=None
         )
         # Unencrypted, it may be sent nowhere else.
         self._proxies = {} if on_loopback(self._base) else environment["proxies"]
         self._verify = environment["verify"] or True
+        self._fetch_retrying = self._retrying(self._fetch_once, MAX_TRIES)
         self._closed = threading.Event()
         self._ahead = 0.0
         self.traffic = TrafficCounter()
@@ -183,8 +188,7 @@ class StripeClient:
             CredentialsError: There are none to ask with.
         """
         request = _Request(path, params, endpoint or path, READ_TIMEOUT, admitted=admitted)
-        answer: Answer = self._retrying(self._fetch_once, MAX_TRIES)(request)
-        return answer
+        return self._fetch_retrying(request)
 
     def reachable(self, *, timeout: float | None = None) -> bool:
         """Whether Stripe answers anything at all, be it with an error.
@@ -272,10 +276,9 @@ class StripeClient:
         try:
             if self._closed.is_set():
                 raise ClosedError
-            url = self._base + request.path
-            prepared = self._session.prepare_request(
-                requests.Request("GET", url, params=request.params, auth=self._auth)
-            )
+            prepared = self._common.copy()
+            prepared.prepare_url(self._base + request.path, request.params)
+            prepared.prepare_auth(self._auth)
             began = time.monotonic()
             response = self._adapter.send(
                 prepared,
@@ -320,6 +323,24 @@ class Answer:
 
     text: bytes
     request_id: str | None
+
+    def page(self, decoder: PageDecoder) -> ShownPage:
+        """The page that it is, decoded by a type if it is as that says.
+
+        Raises:
+            UnreadableAnswerError: It is cut short, or something else.
+        """
+        text = self.text.rstrip()
+        try:
+            if b"\n" in text or b"\r" in text:
+                # Stripe indents what it sends; what is left undecoded is to be a line.
+                text = msgspec.json.format(text, indent=-1)
+            if not text.isascii():
+                # It may be no text at all.
+                text.decode()
+            return decoder.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self.decoded()
 
     def decoded(self) -> Object:
         """The JSON object that it is.

@@ -15,17 +15,19 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, overload
 from urllib.parse import urlsplit
 
 from typing_extensions import override
 
 from tap_stripe_conn.api.errors import BrokenListError, CursorGoneError
+from tap_stripe_conn.api.typed import TypedPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.typed import RowT, Shown
 
 V1_PAGE_SIZE: Final = 100
 """Rows; the largest `limit` of API v1."""
@@ -133,8 +135,16 @@ class Walk(ABC):
     def query(self) -> Query | None:
         """What to ask next; None at the end."""
 
+    @overload
     @abstractmethod
-    def receive(self, page: Object) -> list[Object]:
+    def receive(self, page: Object) -> list[Object]: ...
+
+    @overload
+    @abstractmethod
+    def receive(self, page: TypedPage[RowT]) -> list[RowT]: ...
+
+    @abstractmethod
+    def receive(self, page: Shown) -> list[Any]:
         """Take the answer to `query` and move on.
 
         Returns:
@@ -214,7 +224,7 @@ class RangeWalk(Walk):
         return query
 
     @override
-    def receive(self, page: Object) -> list[Object]:
+    def receive(self, page: Shown) -> list[Any]:
         rows = _rows(page)
         has_more = _has_more(page)
         ids = _ids(rows) - self._skip
@@ -280,11 +290,11 @@ class RangeWalk(Walk):
         self._floor = at
         return lower
 
-    def _before(self, moment: int, row: Object) -> bool:
+    def _before(self, moment: int, row: Shown) -> bool:
         created = row.get(self._created_field)
         return isinstance(created, int) and created < moment
 
-    def _reach(self, rows: Sequence[Object]) -> None:
+    def _reach(self, rows: Sequence[Shown]) -> None:
         times = [row.get(self._created_field) for row in rows]
         known = [created for created in times if isinstance(created, int)]
         self._dated &= len(known) == len(times)
@@ -330,7 +340,7 @@ class CursorWalk(Walk):
         return query
 
     @override
-    def receive(self, page: Object) -> list[Object]:
+    def receive(self, page: Shown) -> list[Any]:
         rows = _rows(page)
         self._done = not _has_more(page)
         _see_that_none_is_known(_ids(rows), self._cursors, self._ids)
@@ -374,7 +384,7 @@ class SingletonWalk(Walk):
         return self._query
 
     @override
-    def receive(self, page: Object) -> list[Object]:
+    def receive(self, page: Shown) -> list[Any]:
         self._query = None
         return [page]
 
@@ -407,7 +417,7 @@ class PageUrlWalk(Walk):
         return self._next
 
     @override
-    def receive(self, page: Object) -> list[Object]:
+    def receive(self, page: Shown) -> list[Any]:
         rows = _rows(page)
         ids = _ids(rows)
         _see_that_none_is_known(ids, self._page)
@@ -429,7 +439,7 @@ class PageUrlWalk(Walk):
     def unread(self) -> Range | None:
         return None if self._next is None else self._span
 
-    def _created(self, row: Object) -> float | None:
+    def _created(self, row: Shown) -> float | None:
         """Unix seconds; None where the row doesn't say."""
         try:
             created: str = row[self._listing.created_field or ""]
@@ -479,7 +489,9 @@ def _created_params(kind: CreatedFilter | None, span: Range) -> dict[str, str | 
     return bounds
 
 
-def _rows(page: Object) -> list[Object]:
+def _rows(page: Shown) -> list[Any]:
+    if isinstance(page, TypedPage):
+        return list(page.data)
     rows: Any = page.get("data")
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         msg = "Stripe answered with something that is not a list of objects"
@@ -491,7 +503,7 @@ def _is_row(row: Any) -> bool:  # noqa: ANN401 - JSON
     return type(row) is dict and type(row.get("id")) is str
 
 
-def _ids(rows: Sequence[Object]) -> set[str]:
+def _ids(rows: Sequence[Shown]) -> set[str]:
     """The rows' ids, each of which is there once."""
     ids: set[str] = {row["id"] for row in rows}
     if len(ids) < len(rows):
@@ -534,7 +546,7 @@ class _Count:
         self._rows = 0
         self._totals: set[object] = set()
 
-    def add(self, page: Object, rows: Sequence[Object]) -> None:
+    def add(self, page: Shown, rows: Sequence[Shown]) -> None:
         self._rows += len(rows)
         self._totals.add(page.get("total_count"))
 
@@ -550,7 +562,7 @@ class _Count:
             raise _broken(msg)
 
 
-def _has_more(page: Object) -> bool:
+def _has_more(page: Shown) -> bool:
     has_more: Any = page.get("has_more")
     if not isinstance(has_more, bool):
         msg = "Stripe's page doesn't say whether there is more"
@@ -558,7 +570,7 @@ def _has_more(page: Object) -> bool:
     return has_more
 
 
-def _next_cursor(rows: Sequence[Object], cursors: set[str]) -> str:
+def _next_cursor(rows: Sequence[Shown], cursors: set[str]) -> str:
     """The id of the last row, which joins the cursors that were used."""
     if not rows:
         msg = "Stripe says that there is more, but sent an empty page"

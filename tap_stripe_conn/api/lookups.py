@@ -75,7 +75,7 @@ class IdLookup:
         self._asked[id(walk)] = (walk, identifier)
         return Ask(walk, query)
 
-    def receive(self, walk: Walk, answer: Object) -> Page:
+    def receive(self, walk: Walk, answer: Object) -> Page[Object]:
         """Take the answer to what `walk` asked.
 
         Raises:
@@ -108,7 +108,7 @@ class IdLookup:
         """What `walk` asked was not answered, and is to be asked again."""
         self._waiting.appendleft(self.end(walk))
 
-    def written(self, page: Page) -> None:
+    def written(self, page: Page[Object]) -> None:
         """The row is written; nobody asks."""
 
     def split(self, idle: int) -> int:  # noqa: ARG002 - each row is a request already
@@ -182,7 +182,7 @@ class WindowLookup:
         stretch.walk = walk
         return Ask(walk, query)
 
-    def receive(self, walk: Walk, answer: Object) -> Page:
+    def receive(self, walk: Walk, answer: Object) -> Page[Object]:
         """Take the answer to what `walk` asked.
 
         Raises:
@@ -223,7 +223,7 @@ class WindowLookup:
         """What `walk` asked was not answered, and is to be asked again."""
         self._answered(walk)
 
-    def written(self, page: Page) -> None:
+    def written(self, page: Page[Object]) -> None:
         """The rows are written; nobody asks."""
 
     def split(self, idle: int) -> int:

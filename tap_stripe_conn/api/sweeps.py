@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, overload
 
 from tap_stripe_conn.api.errors import BrokenListError
 from tap_stripe_conn.api.lists import V1_PAGE_SIZE, Range, newest_first
+from tap_stripe_conn.api.typed import ShownT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.errors import CursorGoneError
     from tap_stripe_conn.api.lists import Listing, Query, Walk
+    from tap_stripe_conn.api.typed import RowT, ShownPage, TypedPage
 
 FIRST_OBJECTS: Final = 1_262_304_000
 """Unix seconds: the year 2010, before which Stripe had no customers. Guesses leave out what lies
@@ -32,10 +34,11 @@ class Ask(NamedTuple):
     query: Query
 
 
-class Page(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Page(Generic[ShownT]):
     """Rows to write, and then to hand to `Sweep.written`."""
 
-    rows: list[Object]
+    rows: list[ShownT]
     span: Range | None
     """Of creation time: these rows are of it, and it is unread until they are written."""
 
@@ -102,7 +105,13 @@ class Sweep:
         part.is_asking = True
         return Ask(part.walk, query)
 
-    def receive(self, walk: Walk, answer: Object) -> Page:
+    @overload
+    def receive(self, walk: Walk, answer: Object) -> Page[Object]: ...
+
+    @overload
+    def receive(self, walk: Walk, answer: TypedPage[RowT]) -> Page[RowT]: ...
+
+    def receive(self, walk: Walk, answer: ShownPage) -> Page[Any]:
         """Take the answer to what `walk` asked.
 
         Raises:
@@ -141,7 +150,7 @@ class Sweep:
         """What `walk` asked was not answered, and is to be asked again."""
         self._answered(walk)
 
-    def written(self, page: Page) -> None:
+    def written(self, page: Page[Any]) -> None:
         """The rows of `page` are written."""
         if page.span is not None:
             self._unwritten.remove(page.span)

@@ -12,17 +12,29 @@ from tap_stripe_conn.api.errors import (
     NotEnabledError,
     NotFoundError,
 )
+from tap_stripe_conn.api.typed import TypedObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Listing
+    from tap_stripe_conn.api.typed import Shown
     from tap_stripe_conn.catalogue.resources import Parent
     from tap_stripe_conn.streams.stream import StripeStream
 
 
-def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
+def fields_for(parents: Iterable[Parent | None]) -> set[str]:
+    """Fields of a parent's row that somebody looks into for such children."""
+    fields: set[str] = set()
+    for parent in parents:
+        if parent is not None:
+            fields |= {*parent.where, *parent.params.values()}
+            fields |= set((parent.embedded or "").split(".")[:1])
+    return fields - {""}
+
+
+def children_in(parent_row: Shown, child: StripeStream) -> list[Object] | None:
     """The children that a parent's row holds whole; None where they have to be asked for.
 
     Args:
@@ -51,7 +63,7 @@ def children_in(parent_row: Object, child: StripeStream) -> list[Object] | None:
     return None
 
 
-def may_have_children(parent_row: Object, parent: Parent) -> bool:
+def may_have_children(parent_row: Shown, parent: Parent) -> bool:
     """Whether a parent's row is of those that children hang off, and says what leads to them."""
     return all(parent_row.get(name) == value for name, value in parent.where.items()) and all(
         parent_row.get(source) is not None for source in parent.params.values()
@@ -73,7 +85,7 @@ _ACCOUNTS: Final = frozenset({"accounts", "v2_core_accounts"})
 """Streams whose rows differ in what may be asked of them."""
 
 
-def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listing:
+def listing_of(parent_row: Shown, parent: Parent, child: StripeStream) -> Listing:
     """The child's list of one parent that may have children.
 
     Raises:
@@ -91,13 +103,11 @@ def listing_of(parent_row: Object, parent: Parent, child: StripeStream) -> Listi
     return child.listing(path, params)
 
 
-def embedded_list(parent_row: Object, parent: Parent) -> Object | None:
+def embedded_list(parent_row: Shown, parent: Parent) -> Object | None:
     """The list object in the parent's row: empty if it isn't there, None if Stripe says null."""
     value: Any = parent_row
     for name in parent.embedded.split(".") if parent.embedded else ():
-        if not isinstance(value, dict) or name not in value:
-            return {}
-        value = value[name]
+        value = value.get(name, {}) if isinstance(value, (dict, TypedObject)) else {}
         if value is None:
             return None
     return value if isinstance(value, dict) and value is not parent_row else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from tap_stripe_conn.api.client import MAX_TRIES
@@ -19,7 +20,14 @@ from tap_stripe_conn.api.errors import (
 )
 from tap_stripe_conn.api.lists import newest_first
 from tap_stripe_conn.api.sweeps import Page
-from tap_stripe_conn.streams.children import children_in, listing_of, tells_of_none, without_lists
+from tap_stripe_conn.api.typed import TypedObject
+from tap_stripe_conn.streams.children import (
+    children_in,
+    fields_for,
+    listing_of,
+    tells_of_none,
+    without_lists,
+)
 from tap_stripe_conn.streams.hydration import Hydration, removed_rows
 from tap_stripe_conn.streams.lanes import ChildrenJob, Lane, ListJob, LookupJob, Parents
 from tap_stripe_conn.streams.results import Batch, Failure
@@ -30,12 +38,14 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Answer, Object
     from tap_stripe_conn.api.lists import Range
+    from tap_stripe_conn.api.typed import Shown, ShownPage
     from tap_stripe_conn.streams.events import Change, Changes
     from tap_stripe_conn.streams.hydration import Found
     from tap_stripe_conn.streams.lanes import Request
-    from tap_stripe_conn.streams.rows import Row
+    from tap_stripe_conn.streams.rows import JsonRows, Row
     from tap_stripe_conn.streams.source import Source
     from tap_stripe_conn.streams.stream import StripeStream
+    from tap_stripe_conn.streams.typed_rows import TypedRows
 
 ENDS_THE_RUN: Final = (AuthenticationError, CredentialsError, UnreachableError)
 """What is not one stream's trouble."""
@@ -138,23 +148,20 @@ class Family:
             StripeError: The top-level list can't be read further; what was yielded stands.
             UnexpectedObjectError: Likewise.
         """
-        try:
-            received = answer.decoded()
-        except UnreadableAnswerError as error:
-            yield from self.failed(request, error)
-            return
         job = request.job
-        if isinstance(job, ChildrenJob):
-            yield from self._receive_children(job, request, received)
-        elif isinstance(job, LookupJob):
-            yield from self._take_found(self._hydration.receive(job, request, received))
-        elif job in self._lists:
-            job.answered, job.unreadable = True, 0
-            self._top_lane.pages += 1
-            page = job.sweep.receive(request.walk, received)
-            parents = Parents(job, page)
-            yield from self._take(page.rows, parents)
-            self._written(parents)
+        results: Iterator[Batch | Failure] = iter(())
+        try:
+            # What is received is decoded now, all else done when it is asked for.
+            if isinstance(job, ChildrenJob):
+                results = self._receive_children(job, request, answer.decoded())
+            elif isinstance(job, LookupJob):
+                found = self._hydration.receive(job, request, answer.decoded())
+                results = self._take_found(found)
+            elif isinstance(job, ListJob) and job in self._lists:
+                results = self._receive_list(job, request, self._page(answer))
+        except UnreadableAnswerError as error:
+            results = self.failed(request, error)
+        yield from results
 
     def failed(self, request: Request, error: Exception) -> Iterator[Batch | Failure]:
         """Learn that there is no answer to a request.
@@ -230,6 +237,26 @@ class Family:
 
     # The top-level list
 
+    @cached_property
+    def _typed(self) -> TypedRows | None:
+        """What makes its rows where they aren't taken apart, but for what children need."""
+        if self.root not in self.members or self.root.resource.singleton or self._expanded:
+            return None
+        return self.root.typed_rows(fields_for(child.resource.parent for child in self._children))
+
+    def _page(self, answer: Answer) -> ShownPage:
+        return answer.decoded() if self._typed is None else answer.page(self._typed.pages)
+
+    def _receive_list(
+        self, job: ListJob, request: Request, received: ShownPage
+    ) -> Iterator[Batch | Failure]:
+        job.answered, job.unreadable = True, 0
+        self._top_lane.pages += 1
+        page = job.sweep.receive(request.walk, received)
+        parents = Parents(job, page)
+        yield from self._take(page.rows, parents)
+        self._written(parents)
+
     def _list(self, spans: Sequence[Range]) -> None:
         """Begin to list what was made within these spans, or all where that can't be asked for."""
         if not spans:
@@ -261,21 +288,16 @@ class Family:
 
     def _take(
         self,
-        objects: list[Object],
+        objects: Sequence[Object] | Sequence[TypedObject],
         parents: Parents,
         changes: dict[str, Change] | None = None,
     ) -> Iterator[Batch | Failure]:
         """The rows that come of top-level objects: of all that are listed, or of changed ones."""
         if self.root in self.members:
-            shown = [
-                without_lists(source, self._expanded)
-                for source in objects
-                if self._is_for_root(source, changes)
-            ]
+            shown = [source for source in objects if self._is_for_root(source, changes)]
             if shown or changes is None:
                 way = Way.LISTED if changes is None else Way.HYDRATED
-                known = self._hydration.listed if changes is None else changes
-                yield Batch(self.root, self.root.rows(shown, changes=known), way)
+                yield Batch(self.root, self._rows_of_root(shown, changes), way)
         for child, lane in self._children.items():
             if child not in self.members:
                 continue
@@ -289,14 +311,26 @@ class Family:
                 if removed:
                     yield Batch(child, removed, Way.DELETED)
 
-    def _is_for_root(self, source: Object, changes: dict[str, Change] | None) -> bool:
+    def _rows_of_root(
+        self, objects: Sequence[Shown], changes: dict[str, Change] | None
+    ) -> Sequence[Row] | JsonRows:
+        known = self._hydration.listed if changes is None else changes
+        typed = [each for each in objects if isinstance(each, TypedObject)]
+        if typed and self._typed is not None:
+            return self.root.json_rows(typed, self._typed, known)
+        sources = [
+            without_lists(each, self._expanded) for each in objects if isinstance(each, dict)
+        ]
+        return self.root.rows(sources, changes=known)
+
+    def _is_for_root(self, source: Shown, changes: dict[str, Change] | None) -> bool:
         if changes is None:
             return self.root.plan.walks(self.root.created(source))
         return self.root in changes[source["id"]].takers
 
     def _children_of(
         self,
-        objects: Iterable[Object],
+        objects: Iterable[Shown],
         child: StripeStream,
         lane: Lane,
         parents: Parents,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from typing_extensions import override
 
@@ -34,7 +34,7 @@ class Reading(Protocol):
     def ask(self) -> Ask | None:
         """What to ask next."""
 
-    def receive(self, walk: Walk, answer: Object) -> Page:
+    def receive(self, walk: Walk, answer: Object) -> Page[Object]:
         """Take an answer."""
 
     def cursor_gone(self, walk: Walk, error: CursorGoneError) -> None:
@@ -43,7 +43,7 @@ class Reading(Protocol):
     def unanswered(self, walk: Walk) -> None:
         """Ask again."""
 
-    def written(self, page: Page) -> None:
+    def written(self, page: Page[Any]) -> None:
         """The rows of a page are written."""
 
     def split(self, idle: int) -> int:
@@ -123,7 +123,7 @@ class Parents:
     """A page of rows, which is read when all children of its rows are written."""
 
     job: Job
-    page: Page
+    page: Page[Any]
     unread: int = 1
     """Lists of children that are to be read, and one for the page itself."""
 

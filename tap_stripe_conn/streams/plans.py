@@ -101,9 +101,12 @@ class Plan:
         """Whether a top-level row is one to list, as far as it says when it was made."""
         if created is None or (self.also_since is not None and created >= self.also_since):
             return True
-        return any(span.since <= created < span.until for span in self.walked) or any(
-            span.since <= created < span.until for span in self.fresh
-        )
+        # For each row, `any` takes twice as long.
+        for spans in (self.walked, self.fresh):
+            for since, until in spans:
+                if since <= created < until:
+                    return True
+        return False
 
     @property
     def pending(self) -> Sequence[Range]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from tap_stripe_conn.streams.rows import Row
+    from collections.abc import Sequence
+
+    from tap_stripe_conn.streams.rows import JsonRows, Row
     from tap_stripe_conn.streams.stream import StripeStream
     from tap_stripe_conn.streams.tally import Way
 
@@ -14,7 +16,7 @@ class Batch(NamedTuple):
     """Rows to write. Asking for the next batch says that they are written."""
 
     stream: StripeStream
-    rows: list[Row]
+    rows: Sequence[Row] | JsonRows
     way: Way
 
 

@@ -7,10 +7,16 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
+
+from tap_stripe_conn.streams.secrets import METADATA, NO_SECRETS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from tap_stripe_conn.api.client import Object
+    from tap_stripe_conn.api.typed import TypedObject
+    from tap_stripe_conn.streams.secrets import Secrets
 
 Row: TypeAlias = dict[str, Any]
 """A row as it leaves: column -> JSON value."""
@@ -20,9 +26,6 @@ UPDATED_AT: Final = "_updated_at"
 
 DELETED_AT: Final = "_sdc_deleted_at"
 """Singer's column for the end of a row that is gone."""
-
-METADATA: Final = "metadata"
-"""What users keep with an object."""
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)
@@ -37,6 +40,23 @@ class UnexpectedObjectError(Exception):
     """Stripe sent an object of another kind than its list's."""
 
 
+class JsonRows:
+    """Rows that need only be encoded to leave."""
+
+    def __init__(self, encodable: Sequence[TypedObject | msgspec.Raw]) -> None:
+        """Take them."""
+        self.encodable = encodable
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.encodable)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Each of them, as it leaves."""
+        for row in self.encodable:
+            yield msgspec.json.decode(msgspec.json.encode(row), type=Row)
+
+
 class RowShaper:
     """Makes rows of one stream.
 
@@ -45,14 +65,13 @@ class RowShaper:
     stay as Stripe sends them. Fields that the schema lacks are left out and counted in `drift`.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a fact of its own about the columns
+    def __init__(
         self,
         schema: Mapping[str, Any],
         *,
         deselected: Collection[str] = (),
-        secrets: Collection[str] = (),
-        secret_keys: Collection[str] = (),
-        object_secrets: Mapping[str, Collection[str]] | None = None,
+        dropped: Collection[str] = (),
+        secrets: Secrets = NO_SECRETS,
         updated_from: str | None = None,
     ) -> None:
         """Compile.
@@ -60,42 +79,46 @@ class RowShaper:
         Args:
             schema: JSON Schema of the rows that leave.
             deselected: Columns of `schema` to leave out.
-            secrets: Fields that are dropped.
-            secret_keys: Names that are secret wherever they stand.
-            object_secrets: Names that are secret in one kind of object: `object` -> names.
+            dropped: Fields that are left out, though not for want of a column.
+            secrets: What is left out wherever it stands.
             updated_from: Field whose time goes into `_updated_at`; None for no such column.
         """
         properties: Mapping[str, Any] = schema["properties"]
         self.drift: Counter[str] = Counter()
-        self._unwanted = frozenset(deselected) | frozenset(secrets)
-        columns = {name: properties[name] for name in properties if name not in self._unwanted}
-        self.columns = frozenset(columns)
-        """Those that leave."""
-        self._times = frozenset(
-            name for name, column in columns.items() if column.get("format") == "date-time"
+        self.left_out = frozenset(deselected) | frozenset(dropped)
+        """Fields that are known, and don't leave."""
+
+        self.columns = {name: properties[name] for name in properties if name not in self.left_out}
+        """The schema of each column that leaves."""
+
+        self.times = frozenset(
+            name for name, column in self.columns.items() if column.get("format") == "date-time"
         )
-        without_secrets = _WithoutSecrets(secret_keys, object_secrets or {})
+        self.updated_from = updated_from if UPDATED_AT in self.columns else None
+        self.secrets = secrets
         self._structured: dict[str, Callable[[Any], Any]] = {
-            name: _converter(column) or without_secrets for name, column in columns.items()
-        } | ({METADATA: _as_it_is} if METADATA in columns else {})
-        self._updated_from = updated_from if UPDATED_AT in columns else None
-        self._types = {name: _types(column) for name, column in columns.items()}
+            name: _converter(column) or secrets.without for name, column in self.columns.items()
+        } | ({METADATA: _as_it_is} if METADATA in self.columns else {})
+        self._types = {name: _types(column) for name, column in self.columns.items()}
 
     def __call__(self, source: Object) -> Row:
         """The row of an object, in a dictionary of its own."""
         columns = self.columns
         row = {name: value for name, value in source.items() if name in columns}
         if len(row) < len(source):
-            self.drift.update(source.keys() - columns - self._unwanted)
-        for name in self._times:
+            self.drift.update(source.keys() - columns.keys() - self.left_out)
+        for name in self.times:
             value = row.get(name)
             if type(value) is int:
                 row[name] = rfc3339_of(value)
+        if self.updated_from is not None:
+            row[UPDATED_AT] = time_of(source.get(self.updated_from))
+        return self.unstructured(row)
+
+    def unstructured(self, row: Row) -> Row:
+        """The same row with ids in place of expanded objects, and without secrets."""
         for name in [name for name, value in row.items() if type(value) in _CONTAINERS]:
             row[name] = self._structured[name](row[name])
-        if self._updated_from is not None:
-            created = source.get(self._updated_from)
-            row[UPDATED_AT] = rfc3339_of(created) if type(created) is int else created
         return row
 
     def last(self, source: Object, *, in_schema: bool) -> Row:
@@ -115,17 +138,28 @@ class RowShaper:
         return self(known)
 
 
+def time_of(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """A time of Stripe's, be it Unix seconds or RFC 3339 already, as it leaves."""
+    return rfc3339_of(value) if type(value) is int else value
+
+
 def rfc3339_of(seconds: int) -> str | int:
     """Unix seconds as `2026-01-31T23:59:59Z`; a number that is no such time stays as it is."""
     if not _FIRST_SECOND <= seconds < _END_OF_TIME:
         return seconds
-    day, second = divmod(seconds, _DAY)
-    return f"{_date(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+    minutes, second = divmod(seconds, 60)
+    day, minute = divmod(minutes, _DAY // 60)
+    return _date(day) + _MINUTES[minute] + _SECONDS[second]
 
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+# Rows have several times each: to look a number's digits up takes a third of writing them.
+_MINUTES: Final = [f"T{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
+_SECONDS: Final = [f":{second:02}Z" for second in range(60)]
 
 
 def _types(column: Mapping[str, Any]) -> tuple[type, ...]:
@@ -170,48 +204,3 @@ def _ids(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value
-
-
-class _WithoutSecrets:
-    """Drops secrets at any depth of an object or list; users' own `metadata` is theirs."""
-
-    def __init__(self, keys: Collection[str], by_object: Mapping[str, Collection[str]]) -> None:
-        self._keys = frozenset(keys)
-        self._by_object = {kind: self._keys.union(names) for kind, names in by_object.items()}
-        self._names = self._keys.union(*by_object.values(), [METADATA])
-        """An object without any of these has no secret of its own."""
-
-    def __call__(self, value: Any) -> Any:  # noqa: ANN401 - JSON
-        # Secrets are rare: looking for one costs a third of making a copy without.
-        return self._copied(value) if self._any_in(value) else value
-
-    def _any_in(self, value: Any) -> bool:  # noqa: ANN401 - JSON
-        # Half of the time that shaping takes is spent here.
-        names, containers = self._names, _CONTAINERS
-        unseen = [value]
-        for each in unseen:
-            if type(each) is list:
-                inner = each
-            elif names.isdisjoint(each):
-                inner = each.values()
-            elif not self._secret_in(each).isdisjoint(each):
-                return True
-            else:
-                inner = [item for name, item in each.items() if name != METADATA]
-            unseen += [item for item in inner if type(item) in containers]
-        return False
-
-    def _copied(self, value: Any) -> Any:  # noqa: ANN401 - JSON
-        if type(value) is list:
-            return [self._copied(item) if type(item) in _CONTAINERS else item for item in value]
-        secret = self._secret_in(value)
-        return {
-            name: self._copied(item) if type(item) in _CONTAINERS and name != METADATA else item
-            for name, item in value.items()
-            if name not in secret
-        }
-
-    def _secret_in(self, value: Object) -> frozenset[str]:
-        """Names that are secret in an object of this one's kind."""
-        kind = value.get("object")
-        return self._by_object.get(kind, self._keys) if type(kind) is str else self._keys

@@ -24,11 +24,14 @@ from tap_stripe_conn.streams.plans import NO_PLAN, plan
 from tap_stripe_conn.streams.rows import (
     DELETED_AT,
     UPDATED_AT,
+    JsonRows,
     RowShaper,
     UnexpectedObjectError,
     rfc3339_of,
 )
+from tap_stripe_conn.streams.secrets import Secrets
 from tap_stripe_conn.streams.tally import Tally
+from tap_stripe_conn.streams.typed_rows import TypedRows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from tap_stripe_conn.api.client import Object
     from tap_stripe_conn.api.lists import Range
+    from tap_stripe_conn.api.typed import Shown, TypedObject
     from tap_stripe_conn.catalogue.resources import Resource
     from tap_stripe_conn.streams.bookmarks import Position
     from tap_stripe_conn.streams.events import Change
@@ -150,7 +154,7 @@ class StripeStream(Stream):
         column = None if parent is None or parent_id is None else parent.column
         if column not in self.shaper.columns:
             column = None
-        rows = []
+        rows: list[Row] = []
         for source in objects:
             self.recognize(source)
             if not self._is_wanted(source):
@@ -159,11 +163,44 @@ class StripeStream(Stream):
             if column is not None:
                 row[column] = parent_id
             change = None if changes is None else changes.get(source.get("id", ""))
-            moment = at if change is None else change.at
-            if moment is not None:
-                self._date(row, source, moment)
+            updated = self._updated(source, at if change is None else change.at)
+            if updated is not None and UPDATED_AT in self.shaper.columns:
+                row[UPDATED_AT] = updated
             rows.append(row)
         return rows
+
+    def typed_rows(self, decoded: Collection[str]) -> TypedRows | None:
+        """What makes rows of pages with hardly a look at them.
+
+        Args:
+            decoded: Fields that somebody else looks into.
+
+        Returns:
+            None where somebody looks into the rows themselves: a stream map, a ledger, or a catalog
+            that selects nested properties.
+        """
+        if not self._plain or self._deselects_nested or self._stripe_tap.ledger is not None:
+            return None
+        return TypedRows(self.shaper, self.resource, decoded=decoded)
+
+    def json_rows(
+        self, objects: Iterable[TypedObject], typed: TypedRows, changes: Mapping[str, Change]
+    ) -> JsonRows:
+        """As `rows`, of objects that were decoded by a type.
+
+        Args:
+            objects: As they were decoded.
+            typed: What has decoded them.
+            changes: What is known of changes, by the object's id.
+        """
+        wanted = [source for source in objects if self._is_wanted(source)]
+        updated = {
+            source["id"]: moment
+            for source in (wanted if changes else ())
+            if (change := changes.get(source["id"])) is not None
+            and (moment := self._updated(source, change.at)) is not None
+        }
+        return typed.leave(wanted, updated)
 
     def removed_row(
         self, source: Object, at: int, api_version: str, parent_id: str | None = None
@@ -195,11 +232,10 @@ class StripeStream(Stream):
             row[UPDATED_AT] = row[DELETED_AT]
         return row
 
-    def _date(self, row: Row, source: Object, at: int) -> None:
-        """Say that an object has changed at that time, unless it was made later."""
-        created = self.created(source)
-        if UPDATED_AT in self.shaper.columns and (created is None or created < at):
-            row[UPDATED_AT] = rfc3339_of(at)
+    def _updated(self, source: Shown, at: int | None) -> str | int | None:
+        """The time of a change, if it is later than when the object was made."""
+        created = None if at is None else self.created(source)
+        return None if at is None or not (created is None or created < at) else rfc3339_of(at)
 
     def recognize(self, source: Object) -> None:
         """See that an object may be a row of the stream.
@@ -289,9 +325,8 @@ class StripeStream(Stream):
         return RowShaper(
             self.schema,
             deselected=deselected | not_in_catalog,
-            secrets=self.resource.secrets,
-            secret_keys=catalogue.secret_keys,
-            object_secrets=catalogue.object_secrets,
+            dropped=self.resource.secrets,
+            secrets=Secrets(catalogue.secret_keys, catalogue.object_secrets),
             updated_from=self.resource.created_field,
         )
 
@@ -328,14 +363,14 @@ class StripeStream(Stream):
             created_field=resource.created_field,
         )
 
-    def created(self, source: Object) -> int | None:
+    def created(self, source: Shown) -> int | None:
         """When an object was made, in Unix seconds; None where it doesn't say."""
         created = source.get(self.resource.created_field or "")
         if type(created) is str:  # API v2
             return _timestamp(created)
         return created if type(created) is int else None
 
-    def _is_wanted(self, source: Object) -> bool:
+    def _is_wanted(self, source: Shown) -> bool:
         created = None if self.resource.singleton else self.created(source)
         if created is None:
             return True
@@ -354,18 +389,22 @@ class StripeStream(Stream):
         """Write the SCHEMA message."""
         self._write_schema_message()
 
-    def write_rows(self, rows: Sequence[Row]) -> int:
+    def write_rows(self, rows: Sequence[Row] | JsonRows) -> int:
         """Write a RECORD message for each row, or as many as stream maps make of it.
 
         Returns:
             How many were written.
         """
+        messages = self._stripe_tap.messages
+        if isinstance(rows, JsonRows):
+            messages.write_records(self._message({}, utc_now()), rows.encodable)
+            return len(rows)
         with self._stripe_tap.telling(self.resource, rows):
             if self._plain:
-                self._stripe_tap.write_messages(self._plain_messages(rows))
+                messages.write(self._plain_messages(rows))
                 return len(rows)
             mapped = [each for row in rows for each in self._generate_record_messages(row)]
-            self._stripe_tap.write_messages(mapped)
+            messages.write(mapped)
             return len(mapped)
 
     def _plain_messages(self, rows: Iterable[Row]) -> Iterator[RecordMessage]:
@@ -373,9 +412,10 @@ class StripeStream(Stream):
         for row in rows:
             if self._deselects_nested:
                 pop_deselected_record_properties(row, self.schema, self.mask)
-            yield RecordMessage(
-                stream=self.name, record=row, version=self._stream_version, time_extracted=now
-            )
+            yield self._message(row, now)
+
+    def _message(self, row: Row, extracted: datetime) -> RecordMessage:
+        return RecordMessage(self.name, row, self._stream_version, extracted)
 
     # What the SDK asks of a stream
 

@@ -214,7 +214,7 @@ class SplitByPolicy(Reading):
     def __init__(self) -> None:
         super().__init__()
         self.sweep = Sweep(charges(1), [])
-        self.unwritten: list[Page] = []
+        self.unwritten: list[Page[Any]] = []
 
     @override
     def start(self, spans: list[Range]) -> None:
@@ -257,7 +257,7 @@ class SplitByPolicy(Reading):
     def rows_are_written(self, events: st.DataObject) -> None:
         self.write(any_of(events, self.unwritten))
 
-    def write(self, page: Page) -> None:
+    def write(self, page: Page[Any]) -> None:
         self.unwritten.remove(page)
         self.take(page.rows)
         self.sweep.written(page)

@@ -30,7 +30,7 @@ def answer(stripe: StripeList, ask: Ask) -> Object:
     return stripe.get(ask.query.path, ask.query.params, endpoint=ask.query.endpoint)
 
 
-def step(stripe: StripeList, sweep: Sweep) -> Page:
+def step(stripe: StripeList, sweep: Sweep) -> Page[Any]:
     """Ask, receive and write one page."""
     ask = asked(sweep)
     page = sweep.receive(ask.walk, answer(stripe, ask))

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from tap_stripe_conn.catalogue.resources import load_catalogue
 from tap_stripe_conn.streams.rows import RowShaper
+from tap_stripe_conn.streams.secrets import Secrets
 from tap_stripe_conn.streams.stream import stream_schema
 from tests.fake_stripe import FakeStripe
 
@@ -38,6 +39,8 @@ SCHEMA: dict[str, Any] = {
         "secret": STRING,
     },
 }
+
+CLIENT_SECRET = Secrets(["client_secret"], {})
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(0, 1 << 32) | st.text(max_size=3),
@@ -107,7 +110,7 @@ def test_nested_times_and_ids_stay_as_stripe_sent_them() -> None:
 def test_the_source_is_left_as_it_was(value: Any) -> None:  # noqa: ANN401 - JSON
     source = dict.fromkeys([*SCHEMA["properties"], "new"], value)
     before = copy.deepcopy(source)
-    shaper = RowShaper(SCHEMA, secrets=["secret"], secret_keys=["client_secret"])
+    shaper = RowShaper(SCHEMA, dropped=["secret"], secrets=CLIENT_SECRET)
     shaped = shaper(source)
     assert source == before
     assert shaped is not source
@@ -131,7 +134,7 @@ def test_a_field_that_stripe_did_not_send_is_not_made_up() -> None:
 
 
 def test_fields_that_the_schema_lacks_are_left_out_and_counted() -> None:
-    shaper = RowShaper(SCHEMA, deselected=["amount"], secrets=["secret"])
+    shaper = RowShaper(SCHEMA, deselected=["amount"], dropped=["secret"])
     for _ in range(3):
         assert shaper({"id": "ch_1", "new": 1, "amount": 1, "secret": "x"}) == {"id": "ch_1"}
     shaper({"id": "ch_1", "newer": 1})
@@ -161,7 +164,7 @@ def test_a_replication_key_that_nobody_asked_for_is_left_out() -> None:
 
 
 def test_a_secret_is_dropped() -> None:
-    assert row({"id": "we_1", "secret": "hush"}, secrets=["secret"]) == {"id": "we_1"}
+    assert row({"id": "we_1", "secret": "hush"}, dropped=["secret"]) == {"id": "we_1"}
 
 
 def test_a_secret_is_dropped_at_any_depth() -> None:
@@ -172,7 +175,7 @@ def test_a_secret_is_dropped_at_any_depth() -> None:
             "tried": [{"client_secret": "hush"}, [{"client_secret": {"deep": "hush"}}], 5],
         }
     }
-    assert row(source, secret_keys=["client_secret"]) == {
+    assert row(source, secrets=CLIENT_SECRET) == {
         "last_error": {"code": "declined", "intent": {"id": "pi_1"}, "tried": [{}, [{}], 5]}
     }
 
@@ -188,7 +191,7 @@ def test_a_secret_is_dropped_at_any_depth() -> None:
     )
 )
 def test_wherever_a_secret_is_it_goes_and_the_rest_stays(value: Any) -> None:  # noqa: ANN401 - JSON
-    shaped = row({"last_error": value}, secret_keys=["client_secret"])
+    shaped = row({"last_error": value}, secrets=CLIENT_SECRET)
     assert shaped == {"last_error": pruned(value)}
 
 
@@ -203,7 +206,7 @@ def pruned(value: Any) -> Any:  # noqa: ANN401 - JSON
 def test_what_is_secret_in_one_kind_of_object_is_dropped_from_it_wherever_it_stands() -> None:
     card = {"object": "issuing.card", "number": "4000", "last4": "0009"}
     source = {"last_error": {"object": {"object": "list", "data": [card]}, "number": "F-1"}}
-    assert row(source, object_secrets={"issuing.card": ["number"]}) == {
+    assert row(source, secrets=Secrets((), {"issuing.card": ["number"]})) == {
         "last_error": {
             "object": {"object": "list", "data": [{"object": "issuing.card", "last4": "0009"}]},
             "number": "F-1",
@@ -214,7 +217,7 @@ def test_what_is_secret_in_one_kind_of_object_is_dropped_from_it_wherever_it_sta
 def test_users_own_fields_may_be_named_like_secrets() -> None:
     own = {"metadata": {"client_secret": "the user's own"}}
     source = {**own, "last_error": own}
-    assert row(source, secret_keys=["client_secret"]) == source
+    assert row(source, secrets=CLIENT_SECRET) == source
 
 
 # --- The catalogue -----------------------------------------------------------------------------
@@ -234,9 +237,8 @@ def shaped(resource: Resource, schema: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of a stream, from objects that have everything that its schema knows."""
     shaper = RowShaper(
         schema,
-        secrets=resource.secrets,
-        secret_keys=CATALOGUE.secret_keys,
-        object_secrets=CATALOGUE.object_secrets,
+        dropped=resource.secrets,
+        secrets=Secrets(CATALOGUE.secret_keys, CATALOGUE.object_secrets),
         updated_from=resource.created_field,
     )
     rows = [
