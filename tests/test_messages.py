@@ -21,7 +21,10 @@ class Charge(msgspec.Struct):
     amount: int | None
 
 
-ENCODABLE: list[msgspec.Struct | msgspec.Raw] = [Charge("ch_1", 1), msgspec.Raw(b'{"id":"ch_2","amount":null}')]
+ENCODABLE: list[msgspec.Struct | msgspec.Raw] = [
+    Charge("ch_1", 1),
+    msgspec.Raw(b'{"id":"ch_2","amount":null}'),
+]
 
 
 @pytest.mark.parametrize("version", [None, 7])

@@ -141,7 +141,11 @@ TEXTS: Final = st.sampled_from(
     ["", "a", "client_secret", 'a"b', "issuing.card", "identity.verification_session", "é\n\u2028"]
 )
 JSON: Final = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: (
         st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
     ),
