@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from tap_stripe_conn.config import APPS, OAUTH2, SCHEME_TITLES
@@ -64,7 +64,7 @@ class Connection:
             scheme=settings.auth_scheme,
             kind=_kind(settings),
             mode=next((mode for mode in ("live", "test") if f"_{mode}_" in key), None),
-            account=Account(account.id or asked or None, account.name),
+            account=replace(account, id=account.id or asked or None),
             api_version=api_version,
         )
 

@@ -254,6 +254,7 @@ class TapStripeConn(Tap):
         end = self.settings.until
         until = by_stripe if end is None else min(by_stripe, end)
         settled = min(by_stripe, int(time.time()) + 1)
+        account = self.connection.account
         return Source(
             self.client,
             self.catalogue,
@@ -262,7 +263,8 @@ class TapStripeConn(Tap):
             now=by_stripe,
             events=self._events,
             mutable_window=self.settings.mutable_window_days * DAY,
-            owner=Owner(self.connection.account.id or "", self.connection.mode or ""),
+            owner=Owner(account.id or "", self.connection.mode or ""),
+            opened=account.created,
         )
 
     @cached_property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_OBJECTS: Final = 1_262_304_000
 """Unix seconds: the year 2010, before which Stripe had no customers. Guesses leave out what lies
-before; walks don't."""
+before, and what lies before the account; walks don't."""
 
 FEW_PAGES: Final = 3
 """Until so many pages of rows are read one split must do, so that a small list costs one request
@@ -67,7 +67,12 @@ class Sweep:
     """
 
     def __init__(
-        self, listing: Listing, spans: Sequence[Range | None], *, also_since: int | None = None
+        self,
+        listing: Listing,
+        spans: Sequence[Range | None],
+        *,
+        also_since: int | None = None,
+        begins_about: int | None = None,
     ) -> None:
         """Stand at the newest row of each span.
 
@@ -76,7 +81,11 @@ class Sweep:
             spans: Of creation time, apart from each other; `[None]` for all of the list.
             also_since: Unix seconds: older rows, back to then, that come on the last page of the
                 oldest span are taken as well.
+            begins_about: Unix seconds, before which there is hardly a row; None if nobody knows.
         """
+        self._beginnings = (
+            [FIRST_OBJECTS] if begins_about is None else [begins_about, FIRST_OBJECTS]
+        )
         self._listing = listing
         self._also_since = also_since
         self._spans = spans
@@ -252,9 +261,7 @@ class Sweep:
             unread, reached = part.walk.unread, part.walk.reached
             if unread is None or part.density is None or reached is None:
                 continue
-            since = unread.since
-            if since < FIRST_OBJECTS < reached:
-                since = FIRST_OBJECTS
+            since = self._guess(unread.since, reached)
             if since >= reached:
                 continue
             far = self._densities.get(since, self._rows / (self._newest_reached - since))
@@ -262,6 +269,13 @@ class Sweep:
             forecast = _Forecast(part.density, max(far, least), reached - since)
             forecasts.append((part, forecast))
         return forecasts
+
+    def _guess(self, since: int, reached: int) -> int:
+        """Down to where a walk may find rows."""
+        for beginning in self._beginnings:
+            if since < beginning < reached:
+                return beginning
+        return since
 
     def _shares(self, forecasts: list[_Forecast], splits: int) -> list[int]:
         """In how many parts to cut each."""

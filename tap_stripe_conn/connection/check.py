@@ -62,6 +62,8 @@ class Account:
 
     id: str | None = None
     name: str | None = None
+    created: int | None = None
+    """Unix seconds; for a connected account, when it was connected."""
 
 
 NO_ACCOUNT: Final = Account()
@@ -110,7 +112,12 @@ def _account(answer: Object) -> Account:
         _text(answer, "business_profile", "name"),
         _text(answer, "settings", "dashboard", "display_name"),
     )
-    return Account(_text(answer, "id"), next(filter(None, names), None))
+    created = answer.get("created")
+    return Account(
+        _text(answer, "id"),
+        next(filter(None, names), None),
+        created if isinstance(created, int) else None,
+    )
 
 
 def _text(value: Any, *names: str) -> str | None:  # noqa: ANN401 - JSON

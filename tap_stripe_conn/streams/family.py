@@ -266,6 +266,7 @@ class Family:
             listing=self._listing,
             spans=spans if self.is_listed_by_time else [None],
             also_since=next(iter(also_since), None),
+            opened=self._source.opened,
         )
         self._lists.append(job)
         self._top_lane.begun.append(job)

@@ -93,6 +93,9 @@ class ListJob(Job):
     also_since: int | None = None
     """Unix seconds: older rows that are taken where a page has room for them, back to then."""
 
+    opened: int | None = None
+    """Unix seconds: when the account was made, as far as that is known."""
+
     @property
     @override
     def sweep(self) -> Sweep:
@@ -100,7 +103,7 @@ class ListJob(Job):
 
     @cached_property
     def _sweep(self) -> Sweep:
-        return Sweep(self.listing, self.spans, also_since=self.also_since)
+        return Sweep(self.listing, self.spans, also_since=self.also_since, begins_about=self.opened)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -39,3 +39,6 @@ class Source:
 
     owner: Owner
     """Whose account it is."""
+
+    opened: int | None = None
+    """Unix seconds: when the account was made, as far as it says; it may have older objects."""

@@ -91,11 +91,18 @@ class Simulation:
     rate: float = 1000.0
     """Requests/s for all of them."""
 
+    begins_about: int | None = None
+    """When the account is said to have been made, in Unix seconds."""
+
     def read(self, lists: Sequence[Settled], span: Range) -> Cost:
         """Read `span` of each list, whole, and each row once."""
         listings = [_listing(number) for number in range(len(lists))]
         readings = {
-            listing.path: _Reading(Sweep(listing, [span]), stripe, Pace(self.endpoint_rate))
+            listing.path: _Reading(
+                Sweep(listing, [span], begins_about=self.begins_about),
+                stripe,
+                Pace(self.endpoint_rate),
+            )
             for listing, stripe in zip(listings, lists, strict=True)
         }
         account = Pace(self.rate)

@@ -136,6 +136,21 @@ def test_one_list_is_read_nearly_as_fast_as_its_endpoint_allows(load: Load) -> N
     assert wall <= load.wall + 1e-6
 
 
+@pytest.mark.parametrize(
+    ("years_since_it_was_made", "requests", "wall"),
+    [(2, 1.07, 1.27), (2.5, 1.09, 1.30), (4, 1.12, 1.30), (1, 1.15, 1.33), (0.01, 1.12, 1.35)],
+)
+def test_who_says_when_the_account_was_made_saves_requests_and_costs_hardly_any_if_wrong(
+    years_since_it_was_made: float, requests: float, wall: float
+) -> None:
+    account = Simulation(begins_about=int(NOW - years_since_it_was_made * YEAR))
+    cost = account.read([Settled(evenly(10_000, 2))], EVERYTHING)
+    assert cost.rows == 10_000
+    logger.info("requests x %.3f, wall x %.2f", cost.requests / 100, cost.seconds / 4)
+    assert cost.requests <= requests * 100
+    assert cost.seconds <= wall * 4
+
+
 @pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 200, 250, 300])
 @pytest.mark.parametrize("years", [0.01, 1, 5])
 @pytest.mark.parametrize("span", [FIVE_YEARS, EVERYTHING], ids=["five years", "everything"])

@@ -53,6 +53,20 @@ def test_a_huge_stream_neither_holds_back_small_ones_nor_waits_for_them(
     assert order[:last_of_small].count("charges") >= last_of_small / 6
 
 
+def test_no_list_is_divided_where_the_account_was_not_there_yet(
+    tap: TapCommand, stripe: FakeStripe
+) -> None:
+    in_bulk(stripe, "charges", 3_000)
+    stripe.latency = 0.05
+    run = tap(select=["charges"], requests_per_second=100, endpoint_requests_per_second=100)
+    assert run.code == 0
+    assert len(run.ids("charges")) == 3_000
+    # The account says that it was made in January.
+    bounds = {request.params["created[lt]"] for request in stripe.requests if request.is_list}
+    assert len(bounds) > 1
+    assert min(map(int, bounds)) > JANUARY
+
+
 def test_lists_that_fail_for_a_while_do_not_hold_back_the_others(
     tap: TapCommand, stripe: FakeStripe
 ) -> None:
