@@ -28,20 +28,20 @@ class Narrowing(Limiter):
     """Lets one request go, holds the next one up, and then says that one is all there may be."""
 
     looked = 0
-    left = 0
+    let_go = 0
 
     @override
     def most_in_flight(self, endpoint: str | None = None) -> int:
         self.looked += 1
-        return 10 if self.left < 2 else 1
+        return 10 if self.let_go < 2 else 1
 
     @override
     def admit(self, endpoint: str) -> float:
-        if self.left == 1:
-            self.left += 1
+        if self.let_go == 1:
+            self.let_go += 1
             return 0.01
         delay = super().admit(endpoint)
-        self.left += delay == 0
+        self.let_go += delay == 0
         return delay
 
 

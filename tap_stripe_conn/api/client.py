@@ -264,7 +264,7 @@ class StripeClient:
         finally:
             # All who waited for credentials would leave at once: they have missed their turn.
             if admitted and not in_time:
-                self._limiter.finished(request.endpoint, None)
+                self._limiter.stayed(request.endpoint)
         if not (admitted and in_time):
             self._limiter.wait(request.endpoint)
 
@@ -280,6 +280,7 @@ class StripeClient:
             prepared.prepare_url(self._base + request.path, request.params)
             prepared.prepare_auth(self._auth)
             began = time.monotonic()
+            self._limiter.left(request.endpoint)
             response = self._adapter.send(
                 prepared,
                 stream=True,
@@ -297,8 +298,10 @@ class StripeClient:
             # tells by exceptions that are not its own.
             raise connection_failed(error) from error
         finally:
-            self._limiter.finished(request.endpoint, seconds, limited)
-            if began is not None:
+            if began is None:
+                self._limiter.stayed(request.endpoint)
+            else:
+                self._limiter.finished(request.endpoint, seconds, limited)
                 self.traffic.sent(
                     request.endpoint,
                     size=len(body),

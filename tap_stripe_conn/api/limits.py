@@ -15,6 +15,7 @@ import math
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class Limiter:
     """Lets requests go, each in its turn, over the account and over each endpoint.
 
     Threads `wait` for their turn; who may not sleep asks to `admit` a request. Either counts the
-    request as under way until it is `finished`. Safe between threads.
+    request as under way until it has `left` and is `finished`, or has `stayed`. Safe between
+    threads.
     """
 
     def __init__(
@@ -160,8 +162,25 @@ class Limiter:
             self._let_go()
             return self._admit(endpoint, self._clock())
 
+    def left(self, endpoint: str) -> None:
+        """Take note that a request leaves which was let go before.
+
+        Its thread may have had to wait for the processor, while those that follow may not: Stripe
+        counts from when it comes.
+        """
+        with self._lock:
+            now = self._clock()
+            for traffic in (self._account, self._traffic(endpoint)):
+                traffic.leave(now)
+
+    def stayed(self, endpoint: str) -> None:
+        """Take note that a request which was let go does not leave."""
+        with self._lock:
+            self._stay(endpoint)
+            self._wake_the_first()
+
     def finished(self, endpoint: str, seconds: float | None, reason: str | None = None) -> None:
-        """Take note of the end of a request that was let go.
+        """Take note of the end of a request that has left.
 
         Args:
             endpoint: As it was asked for.
@@ -225,6 +244,10 @@ class Limiter:
         for traffic in (self._account, self._traffic(endpoint)):
             traffic.end(seconds)
 
+    def _stay(self, endpoint: str) -> None:
+        for traffic in (self._account, self._traffic(endpoint)):
+            traffic.stay()
+
     def _cut(self, endpoint: str, reason: str, now: float, left: float) -> None:
         # `resource-specific`, and what Stripe may think of next, came of this endpoint.
         named = self._account if reason.startswith("global") else self._traffic(endpoint)
@@ -268,7 +291,7 @@ class Limiter:
     def _give_up(self, waiting: _Waiting) -> None:
         with self._lock:
             if waiting.admitted:
-                self._end(waiting.endpoint, None)
+                self._stay(waiting.endpoint)
             else:
                 self._line.remove(waiting)
             self._wake_the_first()
@@ -292,6 +315,9 @@ class _Traffic:
         self._most_in_flight = _Limit(math.inf, least=1.0, kept=KEPT_IN_FLIGHT)
         self._remembered = max(MEASURED, 3.0 / min(1.0, rate * LEAST))
         self._left: deque[float] = deque()
+        self._leaving: deque[float] = deque()
+        """When those were let go that have not left yet; in `_left`, too, until they have."""
+
         self._began = math.inf
         self._next = -math.inf
         self._seconds: float | None = None
@@ -311,10 +337,26 @@ class _Traffic:
         if now < self._began + 1:
             rate = min(rate, self._first_rate)
         self._next = max(self._next, now - CATCH_UP) + 1 / (PACE * rate)
-        while self._left and self._left[0] < now - self._remembered:
-            self._left.popleft()
-        self._left.append(now)
+        for moments in (self._left, self._leaving):
+            while moments and moments[0] < now - self._remembered:
+                moments.popleft()
+            moments.append(now)
         self.in_flight += 1
+
+    def leave(self, now: float) -> None:
+        """Count a request from now on that was let go before."""
+        if not self._leaving:
+            return
+        let_go = self._leaving.popleft()
+        with suppress(ValueError):
+            self._left.remove(let_go)
+            self._left.append(now)
+
+    def stay(self) -> None:
+        """Count a request as under way no more; it has had its turn."""
+        self.in_flight -= 1
+        if self._leaving:
+            self._leaving.popleft()
 
     def end(self, seconds: float | None) -> None:
         """Count a request as done, and learn from the seconds that its answer took."""

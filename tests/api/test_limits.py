@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import heapq
 import math
 from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +53,35 @@ def refuse(limiter: Limiter, clock: Clock, endpoint: str, reason: str) -> None:
 
 
 # --- The rates ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [0.03, 0.06, 0.1])
+def test_requests_whose_threads_are_late_are_counted_from_when_they_leave(
+    clock: Clock, late: float
+) -> None:
+    limiter, dice = Limiter(rate=100, endpoint_rate=100, clock=clock), Random(1)  # noqa: S311
+    leaving: list[float] = []
+    left: list[float] = []
+    while len(left) < 1_000:
+        while leaving and leaving[0] <= clock.time:
+            limiter.left(CHARGES)
+            left.append(heapq.heappop(leaving))
+            limiter.finished(CHARGES, 0.0)
+        if (delay := limiter.admit(CHARGES)) == 0:
+            heapq.heappush(leaving, clock.time + late * (dice.random() < 0.2))
+            continue
+        clock.time = min([clock.time + delay, *leaving[:1]])
+    assert fullest(left, 1.0) <= 100
+    assert left[-1] <= 1_000 / 100 * 1.1
+
+
+def test_a_request_that_stays_is_under_way_no_more(clock: Clock) -> None:
+    limiter = Limiter(rate=10, clock=clock)
+    assert limiter.admit(CHARGES) == 0
+    assert limiter.in_flight() == 1
+    limiter.stayed(CHARGES)
+    assert limiter.in_flight() == 0
+
 
 requests = st.lists(
     st.tuples(
