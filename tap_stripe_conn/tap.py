@@ -512,9 +512,14 @@ class TapStripeConn(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        """Set up the stream maps of what is selected: for all streams it takes half a second."""
+        """Set up the stream maps of what is selected, where there are any.
+
+        Else each stream does so when it first writes: for all of them it takes half a second.
+        """
         streams = self.streams  # which completes the catalog
         super(Tap, self).setup_mapper()
+        if not self.config.get("stream_maps"):
+            return
         for name, entry in self.catalog.items():
             if name in streams and streams[name].selected:
                 self.mapper.register_raw_streams_from_catalog(Catalog({name: entry}))

@@ -447,7 +447,7 @@ class StripeStream(Stream):
     @property
     @override
     def stream_maps(self) -> list[StreamMap]:
-        """What becomes of the rows; of a stream that is not selected, set up when asked for."""
+        """What becomes of the rows; set up when asked for, if it was not before."""
         mapper = self._stripe_tap.mapper
         if self.name not in mapper.stream_maps:
             mapper.register_raw_streams_from_catalog(
