@@ -246,7 +246,13 @@ class Sync:
         crew: Crew[_Asked],
     ) -> None:
         try:
-            while self._take_next(results):
+            with self._interrupts.held(), self._step():
+                result = next(results, None)
+            while result is not None:
+                with self._interrupts.held(), self._step():
+                    self._take(result)
+                    # To ask for the next says that this one is written: no signal comes between.
+                    result = next(results, None)
                 with self._interrupts.held():
                     self._ask(crew)
                 self._tell()
@@ -265,18 +271,16 @@ class Sync:
             self._close(feed)
             self._feed = None
         for result in feed.lost(error):
-            self._take_next(iter([result]))
+            with self._interrupts.held(), self._step():
+                self._take(result)
 
-    def _take_next(self, results: Iterator[Batch | Failure]) -> bool:
-        with self._interrupts.held(), self._step():
-            result = next(results, None)
-            if isinstance(result, Failure):
-                begun = result.begun or result.stream.name in self._schema_written
-                outcome = trouble(result.error, result.stream, result.stream, begun=begun)
-                self._end(outcome, result.error)
-            elif result is not None:
-                self._write_batch(result)
-        return result is not None
+    def _take(self, result: Batch | Failure) -> None:
+        if isinstance(result, Failure):
+            begun = result.begun or result.stream.name in self._schema_written
+            outcome = trouble(result.error, result.stream, result.stream, begun=begun)
+            self._end(outcome, result.error)
+        else:
+            self._write_batch(result)
 
     @contextmanager
     def _step(self) -> Iterator[None]:

@@ -228,12 +228,14 @@ def test_a_foreign_state_is_explained(
 def test_an_interrupted_run_says_so_and_can_be_gone_on_with(
     tap: TapCommand, stripe: FakeStripe, signum: signal.Signals, code: int
 ) -> None:
-    stripe.seed("charges", 600)
+    stripe.seed("charges", 1_000)
     started: list[subprocess.Popen[str]] = []
+    signals = [signum]
 
     def interrupt_at_the_fourth_page(_request: object) -> None:
-        if len(stripe.list_pages("charges")) == 3:
-            started[0].send_signal(signum)
+        # Several pages may be asked for at once.
+        if len(stripe.list_pages("charges")) >= 3 and signals:
+            started[0].send_signal(signals.pop())
 
     stripe.before_request = interrupt_at_the_fourth_page
     started.append(tap.start(select=["charges"]))
@@ -242,9 +244,9 @@ def test_an_interrupted_run_says_so_and_can_be_gone_on_with(
     assert interrupted.code == code
     assert interrupted.last_line.startswith("Interrupted")
     written = interrupted.ids("charges")
-    assert 0 < len(written) <= 300
+    assert 0 < len(written) < 1_000
     stripe.before_request = None
     rest = tap(select=["charges"], state=interrupted.state).ids("charges")
     assert sorted({*written, *rest}) == sorted(stripe.ids("charges"))
     # What was written is not read again, but for the seconds that it ends in.
-    assert len(rest) < 600 - len(written) + 50
+    assert len(rest) < 1_000 - len(written) + 50
