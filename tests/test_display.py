@@ -150,6 +150,8 @@ def test_somebody_at_a_terminal_watches_the_run_below_the_log(rows: Path) -> Non
     terminal = Terminal(f"{RUN} --seconds 1000 > {rows}")
     terminal.wait(lambda: " left" in terminal.below[2] and "and 3 more" in terminal.below)
     cursor, headline, charges, *others = terminal.below
+    # At once: what of a picture is on its way when Ctrl-C comes, terminals throw away.
+    terminal.process.sendcontrol("c")
     assert cursor == ""
     assert re.fullmatch(HEADLINE, headline)
     assert re.fullmatch(r"charges   +[━╸╺]{24} +\d+ % +[\d,]+ rows  about \d+ min left", charges)
@@ -158,7 +160,6 @@ def test_somebody_at_a_terminal_watches_the_run_below_the_log(rows: Path) -> Non
         "and 3 more",
     ]
     assert set(others[5:]) == {""}
-    terminal.process.sendcontrol("c")
     assert terminal.ended() == 130
     assert "requests/s" not in "".join(terminal.lines)
 
