@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw, Struct, json
-from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder, serialize_jsonl
+from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ class WholeMessageWriter(MsgSpecWriter):
             OutputError: The reader has gone, or the disk is full.
         """
         self._write_lines(self.format_message(message))
+
+    @override
+    def serialize_message(self, message: Message) -> bytearray:
+        """As the SDK's, without a copy of all that a STATE holds."""
+        if isinstance(message, StateMessage):
+            return serialize_jsonl({"type": message.type, "value": message.value})
+        return super().serialize_message(message)
 
     def write_messages(self, messages: Iterable[Message]) -> None:
         """Write messages as `write_message` does, in larger pieces: many rows are a page.

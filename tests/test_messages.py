@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.singerlib import RecordMessage
+from singer_sdk.singerlib import RecordMessage, StateMessage
 
 from tap_stripe_conn.messages import Messages, WholeMessageWriter
 
@@ -42,3 +42,13 @@ def test_records_that_are_written_at_once_are_those_that_the_sdk_writes(
     Messages(WholeMessageWriter()).write(RecordMessage("charges", row, version, at) for row in ROWS)
     assert capfdbinary.readouterr().out == expected
     assert expected.count(b"\n") == len(ROWS)
+
+
+def test_a_state_is_written_as_the_sdk_writes_it(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    message = StateMessage({"bookmarks": {"charges": {"since": None, "pending": [{"a": 1}]}}})
+    MsgSpecWriter().write_message(message)
+    expected = capfdbinary.readouterr().out
+    WholeMessageWriter().write_message(message)
+    assert capfdbinary.readouterr().out == expected

@@ -72,6 +72,7 @@ class StripeStream(Stream):
             resource: What of Stripe's the stream is.
         """
         self.resource = resource
+        self._created_field = resource.created_field or ""
         schema = stream_schema(resource)
         if tap.config.get("flattening_enabled"):
             schema = flattenable(schema)
@@ -365,7 +366,7 @@ class StripeStream(Stream):
 
     def created(self, source: Shown) -> int | None:
         """When an object was made, in Unix seconds; None where it doesn't say."""
-        created = source.get(self.resource.created_field or "")
+        created = source.get(self._created_field)
         if type(created) is str:  # API v2
             return _timestamp(created)
         return created if type(created) is int else None
