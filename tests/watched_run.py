@@ -48,13 +48,12 @@ def main() -> None:
 
 
 def run(seconds: float) -> None:
-    thread = threading.Thread(target=answer)
+    # A daemon, as the tap's threads are: who is interrupted waits for none of them.
+    thread = threading.Thread(target=answer, daemon=True)
     with Progress(figures, clock=now) as progress:
         thread.start()
-        try:
-            write(progress, seconds)
-        finally:
-            thread.join()
+        write(progress, seconds)
+        thread.join()
 
 
 def now() -> float:
