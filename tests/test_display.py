@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import termios
 import time
 from collections import Counter
 from pathlib import Path
@@ -56,6 +57,11 @@ class Terminal:
             timeout=PATIENCE,
             dimensions=(lines, columns),
         )
+        # What is on its way to a terminal when Ctrl-C comes is thrown away. Somebody's terminal
+        # reads at once; this one does when its test gets to it.
+        attributes = termios.tcgetattr(self.process.child_fd)
+        attributes[3] |= termios.NOFLSH
+        termios.tcsetattr(self.process.child_fd, termios.TCSANOW, attributes)
 
     @property
     def lines(self) -> list[str]:
@@ -150,8 +156,6 @@ def test_somebody_at_a_terminal_watches_the_run_below_the_log(rows: Path) -> Non
     terminal = Terminal(f"{RUN} --seconds 1000 > {rows}")
     terminal.wait(lambda: " left" in terminal.below[2] and "and 3 more" in terminal.below)
     cursor, headline, charges, *others = terminal.below
-    # At once: what of a picture is on its way when Ctrl-C comes, terminals throw away.
-    terminal.process.sendcontrol("c")
     assert cursor == ""
     assert re.fullmatch(HEADLINE, headline)
     assert re.fullmatch(r"charges   +[━╸╺]{24} +\d+ % +[\d,]+ rows  about \d+ min left", charges)
@@ -160,6 +164,7 @@ def test_somebody_at_a_terminal_watches_the_run_below_the_log(rows: Path) -> Non
         "and 3 more",
     ]
     assert set(others[5:]) == {""}
+    terminal.process.sendcontrol("c")
     assert terminal.ended() == 130
     assert "requests/s" not in "".join(terminal.lines)
 
