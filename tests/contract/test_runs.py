@@ -244,7 +244,7 @@ def test_an_interrupted_run_says_so_and_can_be_gone_on_with(
     assert interrupted.code == code
     assert interrupted.last_line.startswith("Interrupted")
     written = interrupted.ids("charges")
-    assert 0 < len(written) < 1_000
+    assert 0 < len(written) <= 500
     stripe.before_request = None
     rest = tap(select=["charges"], state=interrupted.state).ids("charges")
     assert sorted({*written, *rest}) == sorted(stripe.ids("charges"))
