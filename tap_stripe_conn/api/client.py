@@ -131,8 +131,11 @@ class StripeClient:
         self._limiter = limiter
         headers = requests.utils.default_headers()
         headers.update({"Stripe-Version": api_version, "User-Agent": user_agent})
-        self._common = requests.Request("GET", self._base, headers=headers).prepare()
-        """What all requests have in common."""
+        self._common = requests.PreparedRequest()
+        """What all requests have in common, but for the address, which may turn out to be none."""
+
+        self._common.prepare_method("GET")
+        self._common.prepare_headers(headers)
 
         # Without a session: there are no redirects to follow and no cookies to keep.
         self._adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)

@@ -185,6 +185,11 @@ def test_a_host_that_has_no_address_is_unreachable() -> None:
     assert line == f"{UNREACHABLE}the host name can't be resolved (DNS)"
 
 
+@pytest.mark.parametrize("host", [".example.com", "a..b", "*.example.com"])
+def test_a_host_name_that_can_be_none_is_unreachable(host: str) -> None:
+    assert unavailable(base=f"https://{host}").startswith(UNREACHABLE)
+
+
 def test_a_port_where_nobody_listens_is_unreachable() -> None:
     with create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
